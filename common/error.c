@@ -1,0 +1,30 @@
+#include "error.h"
+
+#include <stdio.h>
+
+int error_vset(struct error *error, enum error_kind kind, const char *code, const char *format, va_list arguments) {
+    if (!error) return -1;
+    error->kind = kind;
+    error->path[0] = '\0';
+    (void)snprintf(error->code, sizeof error->code, "%s", code ? code : "");
+    (void)vsnprintf(error->message, sizeof error->message, format, arguments);
+    for (char *c = error->message; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+    return -1;
+}
+
+int error_set(struct error *error, enum error_kind kind, const char *code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)error_vset(error, kind, code, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+void error_at(struct error *error, const char *path) {
+    if (error) (void)snprintf(error->path, sizeof error->path, "%s", path ? path : "");
+}
+
+int error_memory(struct error *error) {
+    return error_set(error, ERROR_INTERNAL, "out-of-memory", "memory is exhausted, or an input needs more than its limit");
+}

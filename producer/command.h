@@ -1,0 +1,23 @@
+/* The commands of `sluice`: noun, verb, and the function that does it. One file a command (or a noun's few).
+ *
+ * A command parses its own arguments, prints its document on stdout and everything else on stderr, and returns the exit
+ * status: 0 yes, 1 no, 2 could not tell, 3 timed out waiting, 130 Ctrl-C. */
+#ifndef SLUICE_COMMAND_H
+#define SLUICE_COMMAND_H
+
+enum { EXIT_YES = 0, EXIT_NO = 1, EXIT_COULD_NOT_TELL = 2, EXIT_TIMED_OUT = 3, EXIT_INTERRUPTED = 130 };
+
+/* `argv[0]` is the command's last word; argc counts it. */
+typedef int command_function(int argc, char **argv);
+
+/* noun, verb ("" for none), function, one line for `sluice --help` */
+#define COMMANDS(X)                                                                                                              \
+    X("schema", "list", command_schema_list, "list the built-in JSON Schemas")                                                   \
+    X("schema", "print", command_schema_print, "print a built-in JSON Schema")                                                   \
+    X("schema", "validate", command_schema_validate, "check JSON files against a JSON Schema (draft-07)")
+
+#define COMMAND_DECLARE(noun, verb, function, help) command_function function;
+COMMANDS(COMMAND_DECLARE)
+#undef COMMAND_DECLARE
+
+#endif
