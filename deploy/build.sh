@@ -1,0 +1,27 @@
+#!/bin/bash
+# Builds one preset of CMakePresets.json into build/PRESET: deploy/build.sh release|dev|asan|tsan|coverage
+# Only what is newer than the last build is compiled. Says nothing when it is done within a moment.
+set -euo pipefail
+preset=${1:?say which preset: release, dev, asan, tsan or coverage}
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$root/build/$preset
+mkdir -p "$build"
+
+fail() { echo "build.sh: $*" >&2; exit 2; }
+exec 9>"$root/build/$preset.lock"
+flock 9 # of two at once the second waits and then finds everything built
+
+log=$build/build.log
+cd "$root"
+generator=()
+if [ ! -e "$build/build.ninja" ] && [ ! -e "$build/Makefile" ]; then
+    echo "Building ($preset) ..." >&2
+    generator=(-G Ninja)
+fi
+if [ ! -e "$build/CMakeCache.txt" ] || [ ${#generator[@]} -gt 0 ] || [ CMakePresets.json -nt "$build/CMakeCache.txt" ]; then
+    cmake --preset "$preset" "${generator[@]}" >"$log" 2>&1 9>&- || { cat "$log" >&2; fail "cmake could not configure $preset; the cause is above"; }
+fi
+if ! cmake --build "$build" >"$log" 2>&1 9>&-; then
+    grep -E 'error|warning|undefined reference|FAILED|ninja:' "$log" | head -n 30 >&2
+    fail "the $preset build failed; all of it is in $log"
+fi

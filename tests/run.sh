@@ -1,0 +1,175 @@
+#!/bin/bash
+# Builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests:
+#   tests/run.sh [unit|component|system|full] [filter]
+# Without an argument: unit, component and system. full: these, and every test that is too long for each change.
+# filter: only programs whose name (as printed) contains it. Ends with the line "N passed, N failed, N skipped";
+# exit status 0 when none failed, 1 when one did, 2 when the tests could not be run. README.md beside this file says more.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$root/build/asan
+logs=$build/test-logs
+python=/usr/bin/python3 # the one that Debian's packages belong to
+
+fail() { echo "run.sh: $*" >&2; exit 2; }
+
+kinds=(unit component system)
+full=no
+case ${1-} in
+unit | component | system) kinds=("$1"); shift ;;
+full) full=yes; shift ;;
+-h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit ;;
+-*) fail "unknown option '$1'; see tests/run.sh --help" ;;
+esac
+filter=${1-}
+[ $# -le 1 ] || fail "at most one filter; see tests/run.sh --help"
+
+export SLUICE_VECTORS=${SLUICE_VECTORS:-$root/../shared/vectors}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export SLUICE_TESTS_FULL=$full
+export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+colour_bad= colour_off=
+if [ -t 1 ]; then colour_bad=$'\e[31m' colour_off=$'\e[0m'; fi
+
+passed=0 failed=0 skipped=0
+running= # pid of the test program, while there is one
+stack=   # folder of the Kafka, Postgres and registry of this run, while they are up
+
+finish() {
+    status=$?
+    trap '' INT TERM HUP
+    if [ -n "$running" ]; then
+        kill "$running" 2>/dev/null || true
+        wait "$running" 2>/dev/null || true
+    fi
+    if [ -n "$stack" ]; then
+        SLUICE_LOCAL_DIR=$stack "$root/deploy/local.sh" down --purge >"$logs/stack-down.log" 2>&1 ||
+            { cat "$logs/stack-down.log" >&2; echo "run.sh: the stack in $stack did not stop" >&2; status=2; }
+        rm -rf "$stack"
+    fi
+    exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Kafka, Postgres and a registry for all programs of this run, each of which uses topics and a schema of its own.
+start_stack() {
+    [ -z "$stack" ] || return 0
+    stack=$(mktemp -d "${TMPDIR:-/tmp}/sluice-tests.XXXXXX")
+    chmod 711 "$stack"
+    export SLUICE_LOCAL_DIR=$stack SLUICE_BUILD_DIR=$build
+    "$root/deploy/local.sh" up --no-worker >"$logs/stack-up.log" 2>&1 ||
+        { tail -n 20 "$logs/stack-up.log" >&2; fail "Kafka, Postgres or the registry did not start; see $logs/stack-up.log"; }
+    local exports
+    exports=$("$root/deploy/local.sh" env)
+    eval "$exports"
+}
+
+# What a program may take, in seconds: a line with "time-limit: N" near its beginning, else by its kind.
+time_limit() { # source kind
+    local limit
+    limit=$(head -n 20 "$1" | grep -oE 'time-limit: [0-9]+' | head -n1) || true
+    case ${limit:-$2} in
+    time-limit:*) echo "${limit#time-limit: }" ;;
+    unit) echo 60 ;;
+    component) echo 120 ;;
+    *) echo 300 ;;
+    esac
+}
+
+# Counts the cases of a TAP log (cmocka 1.1 writes a skipped one as "not ok N # SKIP"). A case that was planned and never
+# reported (a crash, the time limit) has failed; so has a program that ends with an error or without a case.
+count() { # log status
+    awk -v status="$2" '
+        /^1\.\.[0-9]+/ { planned += substr($1, 4) }
+        /^(not )?ok [0-9]+.*# SKIP/ { skipped++; next }
+        /^not ok [0-9]+/ { failed++; next }
+        /^ok [0-9]+/ { passed++ }
+        END {
+            reported = passed + failed + skipped
+            if (planned > reported) failed += planned - reported
+            if (!failed && (status != 0 || !reported)) failed++
+            print passed + 0, failed + 0, skipped + 0
+        }' "$1"
+}
+
+run_program() { # name source command...
+    local name=$1 source=$2 kind=${1%%/*} log limit status=0 started p f s verdict
+    shift 2
+    log=$logs/${name//\//-}.log
+    limit=$(time_limit "$source" "$kind")
+    started=$EPOCHREALTIME
+    [ ! -t 1 ] || printf '%-44s ... ' "$name"
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null &
+    running=$!
+    wait "$running" || status=$?
+    running=
+    read -r p f s < <(count "$log" "$status")
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+
+    verdict="$p passed"
+    [ "$s" = 0 ] || verdict+=", $s skipped"
+    [ "$f" = 0 ] || verdict="${colour_bad}$f failed${colour_off}, $verdict"
+    [ ! -t 1 ] || printf '\r'
+    printf '%-44s %s (%s s)\n' "$name" "$verdict" "$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')"
+    if [ "$f" = 0 ] && [ "$s" = 0 ]; then rm -f "$log"; return; fi
+    grep -E '^(not )?ok [0-9]+.*# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]+ *(- )?/    skipped: /' | head -n 20 || true
+    [ "$f" != 0 ] || return 0
+    case $status in
+    0 | 1) ;;
+    124 | 137) echo "    stopped after its time limit of $limit s" ;;
+    *) echo "    exit status $status" ;;
+    esac
+    { grep -A4 -E '^not ok [0-9]+|^=+[0-9]+=+ERROR|runtime error:|^Traceback|^[A-Za-z]*Error:' "$log" | grep -v '# SKIP' | head -n 40 | sed 's/^/    /'; } || true
+    echo "    log: $log"
+}
+
+# The programs of a kind: one "name source command" a line.
+programs() { # kind
+    local source name
+    for source in "$root/tests/$1"/test_*.c; do
+        [ -e "$source" ] || continue
+        name=$(basename "$source" .c)
+        printf '%s\t%s\t%s\n' "$1/$name" "$source" "$build/tests/$1/$name"
+    done
+    for source in "$root/tests/$1"/*.py "$root/tests/$1"/*/*.py "$root/tests/$1"/test_*.sh; do
+        [ -e "$source" ] || continue
+        name=${source#"$root/tests/"}
+        case $(basename "$source") in
+        _* | conftest.py) continue ;; # what several share
+        esac
+        grep -q '^# tests-full-only' "$source" && [ $full = no ] && continue
+        case $source in
+        *.py) printf '%s\t%s\t%s\n' "${name%.py}" "$source" "$python" ;;
+        *) printf '%s\t%s\t%s\n' "${name%.sh}" "$source" "/bin/bash" ;;
+        esac
+    done
+}
+
+run_kind() { # kind
+    local name source command needs_stack=yes
+    [ "$1" != unit ] || needs_stack=no
+    while IFS=$'\t' read -r name source command <&3; do
+        [[ $name == *"$filter"* ]] || continue
+        [ $needs_stack = no ] || start_stack
+        case $command in
+        "$python" | /bin/bash) run_program "$name" "$source" "$command" "$source" ;;
+        *) run_program "$name" "$source" "$command" ;;
+        esac
+    done 3< <(programs "$1")
+}
+
+packages=(build test)
+[ "${kinds[*]}" = unit ] || packages+=(run)
+"$root/deploy/packages.sh" "${packages[@]}"
+"$root/deploy/build.sh" asan
+mkdir -p "$logs"
+rm -f "$logs"/*.log
+
+for kind in "${kinds[@]}"; do run_kind "$kind"; done
+[ $((passed + failed + skipped)) -gt 0 ] || fail "no test program matches '${filter:-${kinds[*]}}'"
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
