@@ -134,7 +134,7 @@ programs() { # kind
         name=$(basename "$source" .c)
         printf '%s\t%s\t%s\n' "$1/$name" "$source" "$build/tests/$1/$name"
     done
-    for source in "$root/tests/$1"/*.py "$root/tests/$1"/*/*.py "$root/tests/$1"/test_*.sh; do
+    for source in "$root/tests/$1"/*.py "$root/tests/$1"/contract/*.py "$root/tests/$1"/test_*.sh; do
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
         case $(basename "$source") in
