@@ -58,9 +58,10 @@ trap 'exit 143' TERM HUP
 start_stack() {
     [ -z "$stack" ] || return 0
     stack=$(mktemp -d "${TMPDIR:-/tmp}/sluice-tests.XXXXXX")
-    chmod 711 "$stack"
+    chmod 711 "$stack" # the server of Postgres is another user when this one is root
+    echo "Starting Kafka, Postgres and a registry ..."
     export SLUICE_LOCAL_DIR=$stack SLUICE_BUILD_DIR=$build
-    "$root/deploy/local.sh" up --no-worker >"$logs/stack-up.log" 2>&1 ||
+    "$root/deploy/local.sh" up --servers >"$logs/stack-up.log" 2>&1 ||
         { tail -n 20 "$logs/stack-up.log" >&2; fail "Kafka, Postgres or the registry did not start; see $logs/stack-up.log"; }
     local exports
     exports=$("$root/deploy/local.sh" env)
