@@ -29,8 +29,9 @@ bool text_is_git_sha(struct slice text) {
     return true;
 }
 
-/* The length of the well-formed UTF-8 sequence at `p` (Unicode 15, table 3-7), or 0. */
-static size_t utf8_sequence(const unsigned char *p, size_t n) {
+size_t text_utf8_sequence(const char *text, size_t n) {
+    const unsigned char *p = (const unsigned char *)text;
+    if (!n) return 0;
     unsigned char c = p[0];
     if (c < 0x80) return 1;
     size_t size = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
@@ -45,7 +46,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t n) {
 
 bool text_is_utf8(struct slice text) {
     for (size_t i = 0, size; i < text.n; i += size) {
-        size = utf8_sequence((const unsigned char *)text.p + i, text.n - i);
+        size = text_utf8_sequence(text.p + i, text.n - i);
         if (!size) return false;
     }
     return true;

@@ -17,6 +17,8 @@ bool text_is_environment(struct slice text);
 /* 40 or 64 lower-case hex digits. */
 bool text_is_git_sha(struct slice text);
 bool text_is_utf8(struct slice text);
+/* The length of the well-formed UTF-8 sequence that begins the `n` bytes at `p` (Unicode 15, table 3-7), or 0. */
+size_t text_utf8_sequence(const char *p, size_t n);
 
 /* ---- hex and base32 ---- */
 
