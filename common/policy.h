@@ -38,9 +38,12 @@ struct policy {
 };
 
 /* Compiles the YAML text. Everything lives in the arena. Unknown keys, duplicate keys, anchors, aliases and tags are
- * refused; the message begins with "line L, column C:". Returns 0 or -1. */
+ * refused, as is an `after` that names no environment of the same project or leads in a circle. Codes "policy-invalid",
+ * "yaml-invalid", "too-large", with a message that begins with "line L, column C:". Returns 0 or -1. */
 int policy_parse(struct arena *arena, struct slice yaml, const struct policy **ret_policy, struct error *error);
 
+/* Does the pattern match the text? `*` stands for any run of characters, also an empty one. */
+bool policy_match(struct slice pattern, struct slice text);
 /* The first project whose pattern matches, or NULL. */
 const struct policy_project *policy_project(const struct policy *policy, struct slice project);
 const struct policy_environment *policy_environment(const struct policy_project *project, struct slice environment);
