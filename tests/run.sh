@@ -123,7 +123,8 @@ run_program() { # name source command...
     124 | 137) echo "    stopped after its time limit of $limit s" ;;
     *) echo "    exit status $status" ;;
     esac
-    { grep -A4 -E '^not ok [0-9]+|^=+[0-9]+=+ERROR|runtime error:|^Traceback|^[A-Za-z]*Error:' "$log" | grep -v '# SKIP' | head -n 40 | sed 's/^/    /'; } || true
+    { grep -A4 -E '^not ok [0-9]+|^=+[0-9]+=+ERROR|runtime error:|^Traceback|^[A-Za-z]*Error:' "$log" | grep -v '# SKIP' ||
+        tail -n 15 "$log"; } | head -n 40 | sed 's/^/    /'
     echo "    log: $log"
 }
 
@@ -139,7 +140,7 @@ programs() { # kind
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
         case $(basename "$source") in
-        _* | conftest.py) continue ;; # what several share
+        _* | checker.py) continue ;; # what tests use, no test of its own
         esac
         grep -q '^# tests-full-only' "$source" && [ $full = no ] && continue
         case $source in
