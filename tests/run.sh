@@ -116,7 +116,7 @@ run_program() { # name source command...
     [ ! -t 1 ] || printf '\r'
     printf '%-44s %s (%s s)\n' "$name" "$verdict" "$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')"
     if [ "$f" = 0 ] && [ "$s" = 0 ]; then rm -f "$log"; return; fi
-    grep -E '^(not )?ok [0-9]+.*# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]+ *(- )?/    skipped: /' | head -n 20 || true
+    grep -E '^(not )?ok [0-9]+.*# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]+ *(- |# SKIP )?/    skipped: /' | head -n 20 || true
     [ "$f" != 0 ] || return 0
     case $status in
     0 | 1) ;;
