@@ -12,6 +12,8 @@ typedef int command_function(int argc, char **argv);
 
 /* noun, verb ("" for none), function, one line for `sluice --help` */
 #define COMMANDS(X)                                                                                                              \
+    X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \
+    X("manifest", "verify", command_manifest_verify, "check a release manifest, its integrity and its bundle")                   \
     X("schema", "list", command_schema_list, "list the built-in JSON Schemas")                                                   \
     X("schema", "print", command_schema_print, "print a built-in JSON Schema")                                                   \
     X("schema", "validate", command_schema_validate, "check JSON files against a JSON Schema (draft-07)")

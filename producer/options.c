@@ -2,6 +2,7 @@
 
 #include "command.h"
 #include "slice.h"
+#include "suggest.h"
 #include "text.h"
 
 #include <assert.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- help ---- */
 
@@ -101,8 +103,8 @@ static bool number_parse(const char *text, const struct option *option, uint64_t
 
 /* A flag's value from the environment. */
 static bool flag_parse(const char *text, bool *ret_flag) {
-    bool yes = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
-    if (!yes && strcmp(text, "false") != 0 && strcmp(text, "0") != 0) return false;
+    bool yes = strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    if (!yes && strcasecmp(text, "false") != 0 && strcmp(text, "0") != 0) return false;
     *ret_flag = yes;
     return true;
 }
@@ -158,6 +160,14 @@ static const struct option *find_option(const struct usage *usage, struct slice 
     return NULL;
 }
 
+static int no_option(const struct usage *usage, const char *argument, struct slice name) {
+    const char *nearest = NULL;
+    for (size_t i = 0; i < usage->count; i++)
+        if (!is_position(&usage->options[i])) suggest_nearer(name, usage->options[i].name, &nearest);
+    return options_wrong(usage, "there is no option '%.*s'%s%s%s", (int)strcspn(argument, "="), argument,
+                         nearest ? " (did you mean --" : "", nearest ? nearest : "", nearest ? "?)" : "");
+}
+
 static const struct option *next_position(const struct usage *usage, const bool *given) {
     for (size_t i = 0; i < usage->count; i++) {
         if (usage->options[i].kind == OPTION_REST) return &usage->options[i];
@@ -171,9 +181,7 @@ static int take_option(const struct usage *usage, int argc, char **argv, int *at
     const char *argument = argv[*at], *equals = strchr(argument, '=');
     struct slice name = {argument + 2, equals ? (size_t)(equals - argument) - 2 : strlen(argument) - 2};
     const struct option *option = argument[1] == '-' ? find_option(usage, name) : NULL;
-    if (!option)
-        return options_wrong(usage, "there is no option '%.*s'", (int)(equals ? equals - argument : (long)strlen(argument)),
-                             argument);
+    if (!option) return no_option(usage, argument, argument[1] == '-' ? name : slice_str(argument + 1));
     size_t index = (size_t)(option - usage->options);
     char from[80];
     snprintf(from, sizeof from, "--%s", option->name);

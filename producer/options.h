@@ -2,11 +2,12 @@
  *
  *     const char *sha = NULL, *out = "release.json";
  *     const struct option options[] = {
- *         {"sha", "SHA", OPTION_TEXT, &sha, "full git SHA of the commit", .environment = "GITHUB_SHA", .required = true},
- *         {"out", "FILE", OPTION_TEXT, &out, "where to write it"},
+ *         {"sha", "SHA", OPTION_TEXT, &sha, .help = "full git SHA", .environment = "GITHUB_SHA"},
+ *         {"out", "FILE", OPTION_TEXT, &out, .help = "where to write it"},
  *     };
- *     const struct usage usage = {"manifest generate", "--sha SHA [OPTION...]", "Writes ...", "sluice manifest ...",
- * OPTIONS(options)}; int status; if (!options_parse(&usage, argc, argv, &status)) return status;
+ *     const struct usage usage = {"manifest generate", "--sha SHA [OPTION...]", "Writes ...", "sluice ...", OPTIONS(options)};
+ *     int status;
+ *     if (!options_parse(&usage, argc, argv, &status)) return status;
  *
  * Long options only, as `--name value` or `--name=value`; `--` ends them; none is abbreviated; a value option that may not
  * be repeated is refused the second time. What a variable holds before is its default, and help shows it. */
