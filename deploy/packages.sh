@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev cmake ninja-build pkg-config
        librdkafka-dev libjson-c-dev libssl-dev libcurl4-openssl-dev libpq-dev libyaml-dev libmicrohttpd-dev libpcre2-dev)
-run=(ca-certificates curl default-jre-headless postgresql docker-registry procps util-linux)
+run=(ca-certificates curl default-jre-headless maven postgresql docker-registry procps util-linux)
 test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yaml)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
