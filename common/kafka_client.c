@@ -262,13 +262,14 @@ int kafka_client_fail_with(const struct kafka_client *client, struct error *erro
 
 /* ---- questions ---- */
 
-int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, uint32_t *ret_count, struct error *error) {
+int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, int timeout_ms, uint32_t *ret_count,
+                            struct error *error) {
     char name[KAFKA_TOPIC_MAX + 1];
     if (kafka_topic_name(client->options, topic, name, error)) return -1;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, name, NULL);
     if (!rkt) return kafka_client_fail(client, error, rd_kafka_last_error(), NULL, "open topic %s", name);
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &metadata, KAFKA_QUESTION_MS);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &metadata, timeout_ms);
     rd_kafka_topic_destroy(rkt);
     if (code) return kafka_client_fail(client, error, code, NULL, "ask for topic %s", name);
     code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;

@@ -40,8 +40,9 @@ int kafka_client_fail(const struct kafka_client *client, struct error *error, rd
 int kafka_client_fail_with(const struct kafka_client *client, struct error *error, rd_kafka_error_t *cause, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
 
-/* The number of partitions; asks the brokers. */
-int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, uint32_t *ret_count, struct error *error);
+/* The number of partitions; asks the brokers, who have `timeout_ms` to answer. */
+int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, int timeout_ms, uint32_t *ret_count,
+                            struct error *error);
 
 /* How long one question to the brokers may take. */
 enum { KAFKA_QUESTION_MS = 10000 };

@@ -6,6 +6,7 @@
 struct kafka_producer {
     struct kafka_client client;
     int timeout_ms;
+    bool known[KAFKA_TOPICS]; /* topics that the brokers have told of */
 };
 
 /* What became of the one record on its way. Lives on the sender's stack: every record gets its report before send returns. */
@@ -70,6 +71,15 @@ static int wait_delivery(struct kafka_producer *producer, const char *name, cons
     return -1;
 }
 
+/* Asking first tells a missing topic at once; a record to one would wait out its whole time. */
+static int know_topic(struct kafka_producer *producer, enum kafka_topic topic, struct error *error) {
+    uint32_t partitions;
+    if (producer->known[topic]) return 0;
+    if (kafka_client_partitions(&producer->client, topic, producer->timeout_ms, &partitions, error)) return -1;
+    producer->known[topic] = true;
+    return 0;
+}
+
 int kafka_producer_send(struct kafka_producer *producer, enum kafka_topic topic, struct slice key, struct slice value,
                         const struct record_header *headers, size_t header_count, uint32_t *ret_partition, int64_t *ret_offset,
                         struct error *error) {
@@ -77,6 +87,7 @@ int kafka_producer_send(struct kafka_producer *producer, enum kafka_topic topic,
     struct delivery delivery = {0};
     if (kafka_topic_name(producer->client.options, topic, name, error)) return -1;
     if (check_size(name, key, value, headers, header_count, error)) return -1;
+    if (know_topic(producer, topic, error)) return -1;
     rd_kafka_headers_t *own = make_headers(headers, header_count);
     rd_kafka_resp_err_t code =
         rd_kafka_producev(producer->client.rk, RD_KAFKA_V_TOPIC(name), RD_KAFKA_V_KEY((void *)(uintptr_t)key.p, key.n),

@@ -44,7 +44,7 @@ failed:
 }
 
 int kafka_reader_partitions(struct kafka_reader *reader, enum kafka_topic topic, uint32_t *ret_count, struct error *error) {
-    return kafka_client_partitions(&reader->client, topic, ret_count, error);
+    return kafka_client_partitions(&reader->client, topic, KAFKA_QUESTION_MS, ret_count, error);
 }
 
 /* librdkafka passes the instant on as it is, and so also Kafka's own -1 (latest) and -2 (earliest): KIP-79. */

@@ -70,7 +70,7 @@ static int open_topics(struct transactional *producer, struct error *error) {
         producer->topics[i] = rd_kafka_topic_new(producer->client.rk, name, NULL);
         if (!producer->topics[i])
             return kafka_client_fail(&producer->client, error, rd_kafka_last_error(), NULL, "open topic %s", name);
-        if (kafka_client_partitions(&producer->client, topic, &count, error)) return -1;
+        if (kafka_client_partitions(&producer->client, topic, KAFKA_QUESTION_MS, &count, error)) return -1;
     }
     return 0;
 }
