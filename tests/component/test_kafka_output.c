@@ -1,0 +1,221 @@
+/* The output log's port on a real Kafka: transactions, fencing, and tails after every way to die. */
+#include "kafka.h"
+#include "output.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include "broker.h"
+
+#include <sys/wait.h>
+
+static struct error error;
+
+#define MUST(call)                                                                                                               \
+    do {                                                                                                                         \
+        if (call) fail_msg("%s: %s", #call, error.message);                                                                      \
+    } while (0)
+
+static struct output *open_output(const struct kafka_options *options, const char *name) {
+    char ids[2][64];
+    (void)snprintf(ids[0], 64, "%s%s-0", options->topic_prefix, name);
+    (void)snprintf(ids[1], 64, "%s%s-1", options->topic_prefix, name);
+    struct output *output = output_kafka_new(options, (struct slice[]){slice_str(ids[0]), slice_str(ids[1])}, &error);
+    if (!output) fail_msg("%s", error.message);
+    return output;
+}
+
+static struct digest hash_of(uint64_t sequence) { return digest_of(slice_of((const char *)&sequence, sizeof sequence)); }
+
+static int produce(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t sequence) {
+    char digits[24], shard_digits[12], hash[DIGEST_TEXT];
+    struct digest digest = hash_of(sequence);
+    digest_text(hash, &digest);
+    (void)snprintf(digits, sizeof digits, "%llu", (unsigned long long)sequence);
+    (void)snprintf(shard_digits, sizeof shard_digits, "%u", shard);
+    const struct record_header headers[] = {{SLICE("ce_ledgersequence"), SLICE("not-the-last-one")},
+                                            {SLICE("ce_ledgershard"), slice_str(shard_digits)},
+                                            {SLICE("ce_ledgersequence"), slice_str(digits)},
+                                            {SLICE("ce_ledgerhash"), slice_of(hash, DIGEST_TEXT)}};
+    const struct output_record record = {topic, shard, SLICE("acme/shop"), SLICE("{}"), headers, 4};
+    return output->operations->produce(output, which, &record, &error);
+}
+
+static void publish(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t first, uint64_t last) {
+    MUST(output->operations->begin(output, which, &error));
+    for (uint64_t sequence = first; sequence <= last; sequence++) MUST(produce(output, which, topic, shard, sequence));
+    MUST(output->operations->commit(output, which, &error));
+}
+
+static struct output_tail tail_of(struct output *output, uint32_t shard, int64_t floor) {
+    struct output_tail tail = {.shard = shard, .floor = {floor, -1}};
+    MUST(output->operations->tails(output, &tail, 1, &error));
+    return tail;
+}
+
+static void assert_tail(const struct output_tail *tail, enum output_topic topic, uint64_t sequence) {
+    assert_true(tail->ret_found[topic]);
+    assert_int_equal(tail->ret_sequence[topic], sequence);
+    struct digest hash = hash_of(sequence);
+    assert_true(digest_equal(&tail->ret_hash[topic], &hash));
+}
+
+/* A lane of its own process that does `work` and dies without a word. */
+static void die_after(void work(struct output *), const struct kafka_options *options, const char *name) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct output *output = open_output(options, name);
+        for (int which = 0; which < OUTPUT_PRODUCERS; which++)
+            if (output->operations->init(output, which, &error)) _exit(3);
+        work(output);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void two_producers_take_turns_and_the_tail_is_the_last_result(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 4);
+    struct output *output = open_output(&options, "a");
+    uint32_t partitions = 0;
+    MUST(output->operations->partitions(output, OUTPUT_DEAD_LETTER, &partitions, &error));
+    assert_int_equal(partitions, 4);
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++) MUST(output->operations->init(output, which, &error));
+    for (uint64_t i = 0; i < 10; i++) publish(output, (int)(i % 2), OUTPUT_RESULTS, 2, i * 3 + 1, i * 3 + 3);
+    publish(output, 0, OUTPUT_DEAD_LETTER, 2, 31, 31);
+    struct output_tail tails[3] = {
+        {.shard = 2, .floor = {-1, -1}}, {.shard = 0, .floor = {-1, -1}}, {.shard = 3, .floor = {-1, -1}}};
+    long before = broker_ms();
+    MUST(output->operations->tails(output, tails, 3, &error));
+    print_message("tails of 3 shards took %ld ms\n", broker_ms() - before);
+    assert_tail(&tails[0], OUTPUT_RESULTS, 30);
+    assert_tail(&tails[0], OUTPUT_DEAD_LETTER, 31);
+    assert_int_equal(tails[0].ret_end[OUTPUT_RESULTS], 40); /* 30 results and 10 markers */
+    assert_false(tails[1].ret_found[OUTPUT_RESULTS]);
+    assert_false(tails[2].ret_found[OUTPUT_DEAD_LETTER]);
+    output->operations->free(output);
+}
+
+static void a_fenced_producer_commits_nothing(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct output *stale = open_output(&options, "stale"), *next = open_output(&options, "next");
+    MUST(stale->operations->init(stale, 0, &error));
+    publish(stale, 0, OUTPUT_RESULTS, 0, 1, 2);
+    MUST(stale->operations->begin(stale, 0, &error));
+    MUST(produce(stale, 0, OUTPUT_RESULTS, 0, 3));
+    MUST(next->operations->fence(next, stale->operations->id(stale, 0), &error));
+    assert_int_equal(stale->operations->commit(stale, 0, &error), -1);
+    assert_int_equal(error.kind, ERROR_FENCED);
+    struct output_tail tail = tail_of(next, 0, -1);
+    assert_tail(&tail, OUTPUT_RESULTS, 2);
+    /* made anew with its own id it may write again: that is the recovery */
+    MUST(stale->operations->init(stale, 0, &error));
+    publish(stale, 0, OUTPUT_RESULTS, 0, 3, 3);
+    tail = tail_of(next, 0, -1);
+    assert_tail(&tail, OUTPUT_RESULTS, 3);
+    stale->operations->free(stale);
+    next->operations->free(next);
+}
+
+static void leave_open(struct output *output) {
+    publish(output, 0, OUTPUT_RESULTS, 0, 1, 5);
+    MUST(output->operations->begin(output, 1, &error));
+    for (uint64_t sequence = 6; sequence <= 400; sequence++) MUST(produce(output, 1, OUTPUT_RESULTS, 0, sequence));
+    sleep(1); /* they are in the log, in an open transaction */
+}
+
+static void what_a_dead_lane_left_open_is_aborted_by_fencing_and_skipped_by_the_tail(void **state) {
+    (void)state;
+    char prefix[64], id[80];
+    struct kafka_options options = broker_topics(prefix, 1);
+    die_after(leave_open, &options, "dead");
+    struct output *output = open_output(&options, "next");
+    (void)snprintf(id, sizeof id, "%sdead-1", prefix);
+    long before = broker_ms();
+    MUST(output->operations->fence(output, slice_str(id), &error));
+    struct output_tail tail = tail_of(output, 0, -1);
+    print_message("fence and tail took %ld ms\n", broker_ms() - before);
+    assert_tail(&tail, OUTPUT_RESULTS, 5);
+    assert_true(tail.ret_end[OUTPUT_RESULTS] >= 402); /* the aborted ones and both markers */
+    output->operations->free(output);
+}
+
+static void a_tail_waits_for_an_open_transaction_to_end(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    die_after(leave_open, &options, "dead");
+    struct output *output = open_output(&options, "next");
+    struct output_tail tail = tail_of(output, 0, -1); /* until the coordinator gives the transaction up */
+    assert_tail(&tail, OUTPUT_RESULTS, 5);
+    assert_true(tail.ret_end[OUTPUT_RESULTS] >= 402);
+    output->operations->free(output);
+}
+
+static void a_tail_looks_no_further_back_than_its_floor(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct output *output = open_output(&options, "a");
+    MUST(output->operations->init(output, 0, &error));
+    publish(output, 0, OUTPUT_RESULTS, 0, 1, 9); /* offsets 0 to 8, marker 9 */
+    struct output_tail tail = tail_of(output, 0, 9);
+    assert_false(tail.ret_found[OUTPUT_RESULTS]);
+    assert_int_equal(tail.ret_end[OUTPUT_RESULTS], 10);
+    tail = tail_of(output, 0, 8);
+    assert_tail(&tail, OUTPUT_RESULTS, 9);
+    tail = tail_of(output, 0, 1000000); /* of a topic that was made anew */
+    assert_false(tail.ret_found[OUTPUT_RESULTS]);
+    output->operations->free(output);
+}
+
+static void results_of_others_on_the_partition_are_no_tail(void **state) {
+    (void)state;
+    char prefix[64];
+    uint32_t partition;
+    int64_t offset;
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct output *output = open_output(&options, "a");
+    MUST(output->operations->init(output, 0, &error));
+    publish(output, 0, OUTPUT_RESULTS, 0, 1, 2);
+    struct kafka_producer *stranger = kafka_producer_new(&options, 10000, &error);
+    for (int i = 0; i < 50; i++)
+        MUST(kafka_producer_send(stranger, KAFKA_RESULTS, SLICE("k"), SLICE("v"), NULL, 0, &partition, &offset, &error));
+    kafka_producer_free(stranger);
+    struct output_tail tail = tail_of(output, 0, -1);
+    assert_tail(&tail, OUTPUT_RESULTS, 2);
+    output->operations->free(output);
+}
+
+static void an_unreachable_broker_is_unavailable(void **state) {
+    (void)state;
+    struct kafka_options options = {.bootstrap_servers = "127.0.0.1:1", .topic_prefix = "release.", .group = "g"};
+    struct output *output = open_output(&options, "a");
+    struct output_tail tail = {.shard = 0, .floor = {-1, -1}};
+    assert_int_equal(output->operations->tails(output, &tail, 1, &error), -1);
+    assert_int_equal(error.kind, ERROR_UNAVAILABLE);
+    output->operations->free(output);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_producers_take_turns_and_the_tail_is_the_last_result),
+        cmocka_unit_test(a_fenced_producer_commits_nothing),
+        cmocka_unit_test(what_a_dead_lane_left_open_is_aborted_by_fencing_and_skipped_by_the_tail),
+        cmocka_unit_test(a_tail_waits_for_an_open_transaction_to_end),
+        cmocka_unit_test(a_tail_looks_no_further_back_than_its_floor),
+        cmocka_unit_test(results_of_others_on_the_partition_are_no_tail),
+        cmocka_unit_test(an_unreachable_broker_is_unavailable),
+    };
+    return cmocka_run_group_tests_name("kafka_output", tests, broker_start, broker_stop);
+}
