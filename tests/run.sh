@@ -116,14 +116,15 @@ run_program() { # name source command...
     [ ! -t 1 ] || printf '\r'
     printf '%-44s %s (%s s)\n' "$name" "$verdict" "$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')"
     if [ "$f" = 0 ] && [ "$s" = 0 ]; then rm -f "$log"; return; fi
-    grep -E '^(not )?ok [0-9]+.*# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]+ *(- )?/    skipped: /' | head -n 20 || true
+    grep -E '^(not )?ok [0-9]+.*# SKIP' "$log" | sed -E 's/^(not )?ok [0-9]+ *(- |# SKIP )?/    skipped: /' | head -n 20 || true
     [ "$f" != 0 ] || return 0
     case $status in
     0 | 1) ;;
     124 | 137) echo "    stopped after its time limit of $limit s" ;;
     *) echo "    exit status $status" ;;
     esac
-    { grep -A4 -E '^not ok [0-9]+|^=+[0-9]+=+ERROR|runtime error:|^Traceback|^[A-Za-z]*Error:' "$log" | grep -v '# SKIP' | head -n 40 | sed 's/^/    /'; } || true
+    { grep -A4 -E '^not ok [0-9]+|^=+[0-9]+=+ERROR|runtime error:|^Traceback|^[A-Za-z]*Error:' "$log" | grep -v '# SKIP' ||
+        tail -n 15 "$log"; } | head -n 40 | sed 's/^/    /'
     echo "    log: $log"
 }
 
@@ -139,7 +140,7 @@ programs() { # kind
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
         case $(basename "$source") in
-        _* | conftest.py) continue ;; # what several share
+        _* | checker.py) continue ;; # what tests use, no test of its own
         esac
         grep -q '^# tests-full-only' "$source" && [ $full = no ] && continue
         case $source in

@@ -1,0 +1,138 @@
+#include "output.h"
+
+#include "command.h"
+#include "text.h"
+
+#include <errno.h>
+#include <json_object.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void require(bool done) {
+    if (done) return;
+    output_error("memory is exhausted");
+    exit(EXIT_COULD_NOT_TELL);
+}
+
+static struct json_object *made(struct json_object *object) {
+    require(object != NULL);
+    return object;
+}
+
+struct json_object *output_object(void) {
+    return made(json_object_new_object());
+}
+struct json_object *output_array(void) {
+    return made(json_object_new_array());
+}
+
+/* json-c writes its strings as they are, so they have to be UTF-8 here. */
+struct json_object *output_text(struct slice text) {
+    if (!text.n) return made(json_object_new_string(""));
+    require(text.n <= INT32_MAX);
+    if (text_is_utf8(text)) return made(json_object_new_string_len(text.p, (int)text.n));
+    struct buf clean;
+    buf_init(&clean, INT32_MAX);
+    for (size_t i = 0, size; i < text.n; i += size ? size : 1) {
+        size = text_utf8_sequence(text.p + i, text.n - i);
+        buf_append(&clean, size ? slice_of(text.p + i, size) : SLICE("\xef\xbf\xbd"));
+    }
+    require(!clean.failed);
+    struct json_object *object = made(json_object_new_string_len(clean.p, (int)clean.n));
+    buf_release(&clean);
+    return object;
+}
+
+static struct json_object *number_of(const struct json *value) {
+    int64_t number;
+    if (json_int64(value, &number)) return made(json_object_new_int64(number));
+    char *text = strndup(value->text.p, value->text.n);
+    require(text != NULL);
+    struct json_object *object = made(json_object_new_double_s(json_double(value), text));
+    free(text);
+    return object;
+}
+
+/* As deep as the limits under which the value was read. */
+struct json_object *output_value(const struct json *value) {
+    if (!value || value->kind == JSON_NULL) return NULL;
+    if (value->kind == JSON_BOOLEAN) return made(json_object_new_boolean(value->boolean));
+    if (value->kind == JSON_NUMBER) return number_of(value);
+    if (value->kind == JSON_STRING) return output_text(value->text);
+    struct json_object *object = value->kind == JSON_ARRAY ? output_array() : output_object();
+    for (const struct json *inner = value->first; inner; inner = inner->next) {
+        if (value->kind == JSON_ARRAY) {
+            output_append(object, output_value(inner));
+            continue;
+        }
+        char *name = strndup(inner->name.n ? inner->name.p : "", inner->name.n);
+        require(name != NULL);
+        output_set(object, name, output_value(inner));
+        free(name);
+    }
+    return object;
+}
+
+void output_set(struct json_object *object, const char *name, struct json_object *value) {
+    require(json_object_object_add(object, name, value) == 0);
+}
+
+void output_set_text(struct json_object *object, const char *name, struct slice text) {
+    if (text.p) output_set(object, name, output_text(text));
+}
+
+void output_set_string(struct json_object *object, const char *name, const char *text) {
+    output_set_text(object, name, slice_str(text));
+}
+
+void output_set_number(struct json_object *object, const char *name, int64_t number) {
+    output_set(object, name, made(json_object_new_int64(number)));
+}
+
+void output_set_boolean(struct json_object *object, const char *name, bool value) {
+    output_set(object, name, made(json_object_new_boolean(value)));
+}
+
+void output_append(struct json_object *array, struct json_object *value) { require(json_object_array_add(array, value) == 0); }
+
+int output_print(struct json_object *document) {
+    int form = JSON_C_TO_STRING_NOSLASHESCAPE | (isatty(STDOUT_FILENO) ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0);
+    size_t size;
+    const char *text = json_object_to_json_string_length(document, form, &size);
+    require(text != NULL);
+    bool written = fwrite(text, 1, size, stdout) == size && putchar('\n') != EOF && fflush(stdout) == 0;
+    json_object_put(document);
+    if (written) return 0;
+    output_error("cannot write to standard output: %s", strerror(errno));
+    return -1;
+}
+
+static void print_error(const char *message) {
+    fprintf(stderr, "%serror:%s %s\n", output_colour(stderr, OUTPUT_RED), output_colour(stderr, OUTPUT_PLAIN), message);
+}
+
+void output_error(const char *format, ...) {
+    struct error line = {0}; /* for its cleaning of control characters */
+    va_list arguments;
+    va_start(arguments, format);
+    (void)error_vset(&line, ERROR_INPUT, NULL, format, arguments);
+    va_end(arguments);
+    print_error(line.message);
+}
+
+void output_failure(const struct error *error) {
+    if (error->path[0])
+        output_error("%s: %s", error->path, error->message);
+    else
+        print_error(error->message);
+}
+
+const char *output_colour(FILE *to, enum output_colour colour) {
+    static const char *const sequences[] = {[OUTPUT_PLAIN] = "\033[0m",   [OUTPUT_RED] = "\033[31m", [OUTPUT_GREEN] = "\033[32m",
+                                            [OUTPUT_YELLOW] = "\033[33m", [OUTPUT_BOLD] = "\033[1m", [OUTPUT_DIM] = "\033[2m"};
+    const char *terminal = getenv("TERM"), *without = getenv("NO_COLOR");
+    if (!isatty(fileno(to)) || (without && without[0]) || (terminal && strcmp(terminal, "dumb") == 0)) return "";
+    return sequences[colour];
+}

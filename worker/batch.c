@@ -1,0 +1,37 @@
+#include "batch.h"
+
+void batch_init(struct batch *batch, size_t maximum) {
+    *batch = (struct batch){0};
+    arena_init(&batch->arena, maximum);
+    buf_init(&batch->scratch, 0);
+}
+
+void batch_release(struct batch *batch) {
+    arena_release(&batch->arena);
+    buf_release(&batch->scratch);
+}
+
+void batch_reset(struct batch *batch) {
+    struct batch kept = {.arena = batch->arena,
+                         .scratch = batch->scratch,
+                         .installation_shards = batch->installation_shards,
+                         .policy = batch->policy,
+                         .control_version = batch->control_version,
+                         .policy_version = batch->policy_version,
+                         .policy_digest = batch->policy_digest};
+    memcpy(kept.topics, batch->topics, sizeof kept.topics);
+    arena_reset(&kept.arena);
+    *batch = kept;
+}
+
+struct slice batch_key(struct batch *batch, struct slice a, struct slice b, struct slice c) {
+    char *key = arena_alloc(&batch->arena, a.n + b.n + c.n + 2), *at = key;
+    if (!key) return (struct slice){0};
+    const struct slice parts[] = {a, b, c};
+    for (size_t i = 0; i < 3; i++) {
+        if (i) *at++ = '\0';
+        if (parts[i].n) memcpy(at, parts[i].p, parts[i].n);
+        at += parts[i].n;
+    }
+    return slice_of(key, (size_t)(at - key));
+}

@@ -1,0 +1,485 @@
+#include "publish.h"
+
+#include "fault.h"
+#include "result.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    TRANSACTION_ROWS = 4000, /* from memory; from the ledger a page */
+    LEDGER_PAGE = 500,
+    SCRATCH_MAX = 64 * 1024 * 1024,
+    RETRY_FIRST_MS = 50,
+    RETRY_LAST_MS = 2000
+};
+
+enum shard_state {
+    SHARD_NONE,  /* not this publisher's */
+    SHARD_FENCE, /* other ids are to be fenced */
+    SHARD_TAIL,  /* its epoch is to be confirmed and its tails read */
+    SHARD_READY  /* publishes */
+};
+
+struct published_shard {
+    enum shard_state state;
+    uint64_t epoch;
+    uint64_t known;                 /* the last row known to be committed */
+    uint64_t through;               /* everything up to here is published, whatever its topic */
+    uint64_t cursor[OUTPUT_TOPICS]; /* the last published row of each topic, or later */
+    struct settled settled[OUTPUT_TOPICS];
+    uint64_t next; /* while a transaction is put together: the last row taken into it */
+    bool draining;
+    struct order *take; /* while it is SHARD_FENCE: the ids */
+};
+
+struct published_batch {
+    struct batch *batch;
+    struct published_batch *next;
+};
+
+struct publisher {
+    struct publisher_options options;
+    struct published_shard *shards;                /* by number */
+    uint32_t *numbers;                             /* scratch: numbers of some of them */
+    struct published_batch *batches, **last_batch; /* handed over and not yet published, the oldest first */
+    struct arena scratch;                          /* of one transaction or one recovery */
+    char source[64];                               /* ce_source */
+    int which;                                     /* the producer whose turn it is */
+    bool broken;                                   /* recover before anything else */
+    int retry_ms;                                  /* how long to wait after the next failure */
+    bool ended, failed;
+};
+
+struct publisher *publisher_new(const struct publisher_options *options) {
+    struct publisher *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->options = *options;
+    p->shards = calloc(options->shards, sizeof *p->shards);
+    p->numbers = calloc(options->shards, sizeof *p->numbers);
+    p->last_batch = &p->batches;
+    p->retry_ms = RETRY_FIRST_MS;
+    arena_init(&p->scratch, SCRATCH_MAX);
+    if (!p->shards || !p->numbers) {
+        publisher_free(p);
+        return NULL;
+    }
+    char hex[32];
+    text_hex(hex, options->installation, 16);
+    (void)snprintf(p->source, sizeof p->source, "/sluice/%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    return p;
+}
+
+void publisher_free(struct publisher *p) {
+    if (!p) return;
+    for (struct published_batch *b = p->batches, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    for (uint32_t i = 0; p->shards && i < p->options.shards; i++)
+        if (p->shards[i].take) order_free(p->shards[i].take);
+    arena_release(&p->scratch);
+    free(p->numbers);
+    free(p->shards);
+    free(p);
+}
+
+/* ---- reports ---- */
+
+static void report(struct publisher *p, const struct report *report) {
+    if (!handoff_report(p->options.handoff, report)) p->failed = true;
+}
+
+static void report_shard(struct publisher *p, enum report_kind kind, uint32_t shard, const char *reason) {
+    const struct published_shard *s = &p->shards[shard];
+    struct report said = {.kind = kind, .shard = shard, .epoch = s->epoch};
+    memcpy(said.settled, s->settled, sizeof said.settled);
+    if (reason) (void)snprintf(said.reason, sizeof said.reason, "%.500s", reason);
+    report(p, &said);
+}
+
+/* Nothing more is published for it; `kind` says why. */
+static void let_go(struct publisher *p, uint32_t shard, enum report_kind kind, const char *reason) {
+    struct published_shard *s = &p->shards[shard];
+    report_shard(p, kind, shard, reason);
+    if (s->take) order_free(s->take);
+    *s = (struct published_shard){0};
+}
+
+static void free_first_batch(struct publisher *p) {
+    struct published_batch *first = p->batches;
+    report(p, &(struct report){.kind = REPORT_FREED, .batch = first->batch});
+    p->batches = first->next;
+    if (!p->batches) p->last_batch = &p->batches;
+    free(first);
+}
+
+/* Any error, any unknown outcome: what is in memory is dropped, the ledger has it. */
+static void broken(struct publisher *p, const struct error *error) {
+    struct report said = {.kind = REPORT_BROKEN};
+    (void)snprintf(said.reason, sizeof said.reason, "%.500s", error->message);
+    report(p, &said);
+    p->broken = true;
+    while (p->batches) free_first_batch(p);
+    for (uint32_t i = 0; i < p->options.shards; i++)
+        if (p->shards[i].state == SHARD_READY) p->shards[i].state = SHARD_TAIL;
+}
+
+/* ---- orders ---- */
+
+static void take_rows(struct publisher *p, struct batch *batch) {
+    for (size_t i = 0; i < batch->shard_count; i++) {
+        const struct shard_batch *from = &batch->shards[i];
+        struct published_shard *s = &p->shards[from->shard];
+        if (s->state != SHARD_NONE && s->epoch == from->epoch && from->sequence > s->known) s->known = from->sequence;
+    }
+    struct published_batch *kept = p->broken ? NULL : malloc(sizeof *kept);
+    if (!kept) { /* recovery reads them from the ledger */
+        if (!p->broken) broken(p, &(struct error){.message = "memory is exhausted"});
+        report(p, &(struct report){.kind = REPORT_FREED, .batch = batch});
+        return;
+    }
+    *kept = (struct published_batch){.batch = batch};
+    *p->last_batch = kept;
+    p->last_batch = &kept->next;
+}
+
+static void take_shard(struct publisher *p, struct order *order) {
+    struct published_shard *s = &p->shards[order->shard];
+    if (s->take) order_free(s->take);
+    *s = (struct published_shard){.state = SHARD_FENCE, .epoch = order->row->epoch, .known = order->row->sequence, .take = order};
+    memcpy(s->settled, order->row->settled, sizeof s->settled);
+}
+
+static void obey(struct publisher *p, struct order *order) {
+    switch (order->kind) {
+    case ORDER_TAKE:
+        take_shard(p, order);
+        return; /* keeps the order */
+    case ORDER_ROWS:
+        take_rows(p, order->batch);
+        break;
+    case ORDER_DRAIN:
+        if (p->shards[order->shard].state == SHARD_NONE)
+            let_go(p, order->shard, REPORT_FORGOTTEN, NULL);
+        else
+            p->shards[order->shard].draining = true;
+        break;
+    case ORDER_FORGET:
+        let_go(p, order->shard, REPORT_FORGOTTEN, NULL);
+        break;
+    case ORDER_END:
+        p->ended = true;
+        break;
+    }
+    order_free(order);
+}
+
+/* ---- take: fence, confirm, tail ---- */
+
+static int fence_shard(struct publisher *p, struct published_shard *s, struct error *error) {
+    struct output *output = p->options.output;
+    const struct shard_row *row = s->take->row;
+    for (size_t i = 0; i < row->fence_id_count; i++) {
+        struct slice id = row->fence_ids[i];
+        if (!id.n) continue; /* fenced with another shard */
+        bool own = slice_equal(id, output->operations->id(output, 0)) || slice_equal(id, output->operations->id(output, 1));
+        if (own) continue;
+        if (output->operations->fence(output, id, error)) return -1;
+        for (uint32_t n = 0; n < p->options.shards; n++) { /* once per id, not per shard */
+            struct order *other = p->shards[n].state == SHARD_FENCE ? p->shards[n].take : NULL;
+            for (size_t k = 0; other && k < other->row->fence_id_count; k++)
+                if (slice_equal(other->row->fence_ids[k], id) && &other->row->fence_ids[k] != &row->fence_ids[i])
+                    other->row->fence_ids[k].n = 0;
+        }
+        row->fence_ids[i].n = 0;
+        fault_point("take-fence");
+    }
+    order_free(s->take);
+    s->take = NULL;
+    s->state = SHARD_TAIL;
+    return 0;
+}
+
+static int fence(struct publisher *p, struct error *error) {
+    for (uint32_t n = 0; n < p->options.shards; n++)
+        if (p->shards[n].state == SHARD_FENCE && fence_shard(p, &p->shards[n], error)) return -1;
+    return 0;
+}
+
+/* Those in SHARD_TAIL, as numbers. */
+static size_t to_tail(struct publisher *p) {
+    size_t count = 0;
+    for (uint32_t n = 0; n < p->options.shards; n++)
+        if (p->shards[n].state == SHARD_TAIL) p->numbers[count++] = n;
+    return count;
+}
+
+/* Which of the shards are still this lane's; the others are let go. */
+static int confirm(struct publisher *p, size_t count, struct store_epoch **ret_epochs, struct error *error) {
+    struct store *store = p->options.store;
+    struct store_epoch *epochs = ARENA_ARRAY(&p->scratch, struct store_epoch, count);
+    if (!epochs) return error_memory(error);
+    for (size_t i = 0; i < count; i++) epochs[i].shard = p->numbers[i];
+    if (store->operations->epochs(store, epochs, count, error)) return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct published_shard *s = &p->shards[epochs[i].shard];
+        bool own = epochs[i].ret_epoch == s->epoch && memcmp(epochs[i].ret_owner, p->options.owner, STORE_OWNER) == 0;
+        if (!own)
+            let_go(p, epochs[i].shard, REPORT_LOST, NULL);
+        else if (epochs[i].ret_sequence > s->known)
+            s->known = epochs[i].ret_sequence;
+    }
+    *ret_epochs = epochs;
+    return 0;
+}
+
+/* The last committed result of a topic must be the ledger's row by sequence and hash. 1: it is not, and why. */
+static int compare_tail(struct publisher *p, const struct output_tail *tail, int topic, char *ret_why, size_t room,
+                        struct error *error) {
+    struct store *store = p->options.store;
+    struct ledger_row *rows;
+    size_t count;
+    uint64_t sequence = tail->ret_sequence[topic];
+    if (!tail->ret_found[topic]) return 0;
+    if (sequence && store->operations->ledger(store, &p->scratch, tail->shard, sequence - 1, sequence, 1, &rows, &count, error))
+        return -1;
+    const char *name = topic == OUTPUT_RESULTS ? "results" : "dead-letter";
+    if (!sequence || !count) {
+        (void)snprintf(ret_why, room,
+                       "the %s topic has row %llu of shard %u, which the ledger has not: Postgres has lost commits", name,
+                       (unsigned long long)sequence, tail->shard);
+        return 1;
+    }
+    if (digest_equal(&rows[0].hash, &tail->ret_hash[topic])) return 0;
+    (void)snprintf(ret_why, room,
+                   "row %llu of shard %u has another hash in the %s topic than in the ledger: Postgres or Kafka has lost commits",
+                   (unsigned long long)sequence, tail->shard, name);
+    return 1;
+}
+
+static int take_tail(struct publisher *p, const struct output_tail *tail, struct error *error) {
+    struct published_shard *s = &p->shards[tail->shard];
+    char why[sizeof(((struct report *)0)->reason)];
+    for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+        int result = compare_tail(p, tail, topic, why, sizeof why, error);
+        if (result < 0) return -1;
+        if (result) {
+            let_go(p, tail->shard, REPORT_STOPPED, why);
+            return 0;
+        }
+        uint64_t found = tail->ret_found[topic] ? tail->ret_sequence[topic] : 0;
+        s->cursor[topic] = found > s->settled[topic].sequence ? found : s->settled[topic].sequence;
+        s->settled[topic] = (struct settled){.sequence = s->cursor[topic], .offset = tail->ret_end[topic]};
+    }
+    s->through = s->cursor[0] < s->cursor[1] ? s->cursor[0] : s->cursor[1];
+    s->state = SHARD_READY;
+    fault_point("take-tail");
+    report_shard(p, REPORT_READY, tail->shard, NULL);
+    return 0;
+}
+
+static int tail(struct publisher *p, struct error *error) {
+    struct output *output = p->options.output;
+    struct store_epoch *epochs;
+    size_t count = to_tail(p);
+    if (!count) return 0;
+    arena_reset(&p->scratch);
+    if (confirm(p, count, &epochs, error)) return -1;
+    count = to_tail(p);
+    struct output_tail *tails = ARENA_ARRAY(&p->scratch, struct output_tail, count);
+    if (!tails) return error_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        tails[i].shard = p->numbers[i];
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
+            tails[i].floor[topic] = p->shards[p->numbers[i]].settled[topic].offset;
+    }
+    if (count && output->operations->tails(output, tails, count, error)) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (take_tail(p, &tails[i], error)) return -1;
+    return 0;
+}
+
+/* ---- publish ---- */
+
+static int produce(struct publisher *p, const struct answer *answer, size_t *count, struct error *error) {
+    struct output *output = p->options.output;
+    struct output_record record;
+    enum output_topic topic;
+    struct published_shard *s = &p->shards[answer->row.shard];
+    s->next = answer->row.sequence;
+    if (!result_topic(answer->row.kind, &topic) || answer->row.sequence <= s->cursor[topic]) return 0;
+    if (result_record(&p->scratch, answer, slice_str(p->source), &record))
+        return error_set(error, ERROR_INTERNAL, "unpublishable",
+                         "row %llu of shard %u cannot be made into a record: memory is exhausted or the row is damaged",
+                         (unsigned long long)answer->row.sequence, answer->row.shard);
+    if (!*count && output->operations->begin(output, p->which, error)) return -1;
+    if (output->operations->produce(output, p->which, &record, error)) return -1;
+    ++*count;
+    fault_point("during-publish");
+    return 0;
+}
+
+/* The first row of the shard that is in memory, or the one behind the last known. */
+static uint64_t first_in_memory(const struct publisher *p, uint32_t shard) {
+    const struct published_shard *s = &p->shards[shard];
+    for (const struct published_batch *b = p->batches; b; b = b->next)
+        for (size_t i = 0; i < b->batch->shard_count; i++) {
+            const struct shard_batch *in = &b->batch->shards[i];
+            if (in->shard == shard && in->epoch == s->epoch && in->sequence > in->first_sequence) return in->first_sequence + 1;
+        }
+    return s->known + 1;
+}
+
+/* Rows that only the ledger has: left behind by an earlier owner, or dropped by recovery. */
+static int produce_from_ledger(struct publisher *p, uint32_t shard, uint64_t end, size_t *count, struct error *error) {
+    struct store *store = p->options.store;
+    struct ledger_row *rows;
+    size_t row_count;
+    const struct published_shard *s = &p->shards[shard];
+    if (store->operations->ledger(store, &p->scratch, shard, s->through, end, LEDGER_PAGE, &rows, &row_count, error)) return -1;
+    if (!row_count)
+        return error_set(error, ERROR_INTERNAL, "ledger-gap",
+                         "the ledger of shard %u has no row behind %llu, which it should have", shard,
+                         (unsigned long long)s->through);
+    for (size_t i = 0; i < row_count; i++) {
+        struct answer answer;
+        if (result_recall(&p->scratch, &rows[i], &answer))
+            return error_set(error, ERROR_INTERNAL, "unpublishable",
+                             "row %llu of shard %u is not of a form that can be published", (unsigned long long)rows[i].sequence,
+                             shard);
+        if (produce(p, &answer, count, error)) return -1;
+    }
+    return 0;
+}
+
+/* *ret_lagging: some shard has rows that only the ledger has; then nothing is taken from memory. */
+static int produce_lagging(struct publisher *p, size_t *count, bool *ret_lagging, struct error *error) {
+    bool lagging = false;
+    for (uint32_t n = 0; n < p->options.shards; n++) {
+        struct published_shard *s = &p->shards[n];
+        if (s->state != SHARD_READY || s->through >= s->known) continue;
+        uint64_t first = first_in_memory(p, n);
+        if (first <= s->through + 1) continue;
+        lagging = true;
+        if (*count < TRANSACTION_ROWS && produce_from_ledger(p, n, first - 1, count, error)) return -1;
+    }
+    *ret_lagging = lagging;
+    return 0;
+}
+
+static int produce_batches(struct publisher *p, size_t *count, size_t *ret_batches, struct error *error) {
+    size_t taken = 0, batches = 0;
+    for (const struct published_batch *b = p->batches; b && (!taken || taken + b->batch->answer_count <= TRANSACTION_ROWS);
+         b = b->next) {
+        for (size_t i = 0; i < b->batch->answer_count; i++) {
+            const struct answer *answer = &b->batch->answers[i];
+            const struct published_shard *s = &p->shards[answer->row.shard];
+            if (s->state != SHARD_READY || answer->row.sequence != s->next + 1 || answer->row.sequence > s->known) continue;
+            if (produce(p, answer, count, error)) return -1;
+        }
+        taken += b->batch->answer_count;
+        batches++;
+    }
+    *ret_batches = batches;
+    return 0;
+}
+
+/* The transaction's commit has returned: cursors forward, the other producer's turn. */
+static void advance(struct publisher *p, size_t count) {
+    if (count) p->which = (p->which + 1) % OUTPUT_PRODUCERS;
+    for (uint32_t n = 0; n < p->options.shards; n++) {
+        struct published_shard *s = &p->shards[n];
+        if (s->state != SHARD_READY || s->next <= s->through) continue;
+        s->through = s->next;
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+            if (s->cursor[topic] < s->through) s->cursor[topic] = s->through;
+            s->settled[topic].sequence = s->cursor[topic];
+        }
+        struct report said = {.kind = REPORT_PUBLISHED, .shard = n, .epoch = s->epoch, .count = count};
+        memcpy(said.settled, s->settled, sizeof said.settled);
+        report(p, &said);
+        count = 0;
+    }
+}
+
+static bool has_unpublished(const struct publisher *p) {
+    for (uint32_t n = 0; n < p->options.shards; n++)
+        if (p->shards[n].state == SHARD_READY && p->shards[n].through < p->shards[n].known) return true;
+    return false;
+}
+
+/* One transaction with everything between cursor and last known commit, as far as it fits. */
+static int publish(struct publisher *p, struct error *error) {
+    struct output *output = p->options.output;
+    size_t count = 0, batches = 0;
+    bool lagging;
+    arena_reset(&p->scratch);
+    for (uint32_t n = 0; n < p->options.shards; n++) p->shards[n].next = p->shards[n].through;
+    if (produce_lagging(p, &count, &lagging, error)) return -1;
+    if (!lagging && produce_batches(p, &count, &batches, error)) return -1;
+    if (count) {
+        fault_point("before-end-transaction");
+        if (output->operations->commit(output, p->which, error)) return -1;
+        fault_point("after-end-transaction");
+    }
+    advance(p, count);
+    for (; batches; batches--) free_first_batch(p);
+    return 0;
+}
+
+/* ---- recover ---- */
+
+/* Both producers with the same ids, then all shards in the store, then tails (which confirm first). */
+static int recover(struct publisher *p, struct error *error) {
+    struct output *output = p->options.output;
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++)
+        if (output->operations->init(output, which, error)) return -1;
+    p->broken = false;
+    return 0;
+}
+
+int publisher_start(struct publisher *p, struct error *error) {
+    if (recover(p, error)) return -1;
+    fault_point("take-init");
+    return 0;
+}
+
+static void drain(struct publisher *p) {
+    for (uint32_t n = 0; n < p->options.shards; n++) {
+        const struct published_shard *s = &p->shards[n];
+        if (s->draining && s->state == SHARD_READY && s->through >= s->known) let_go(p, n, REPORT_DRAINED, NULL);
+    }
+}
+
+static int work(struct publisher *p, struct error *error) {
+    if (p->broken && recover(p, error)) return -1;
+    if (fence(p, error) || tail(p, error)) return -1;
+    if (has_unpublished(p) && publish(p, error)) return -1;
+    return 0;
+}
+
+bool publisher_step(struct publisher *p, int wait_ms) {
+    struct error error = {0};
+    bool busy = !p->broken && has_unpublished(p);
+    for (struct order *order = handoff_orders(p->options.handoff, busy ? 0 : wait_ms), *next; order; order = next) {
+        next = order->next;
+        obey(p, order);
+    }
+    if (p->ended) return false;
+    if (work(p, &error)) {
+        broken(p, &error);
+        /* A wait that an order ends: the pipeline may want the shard forgotten meanwhile. */
+        for (struct order *order = handoff_orders(p->options.handoff, p->retry_ms), *next; order; order = next) {
+            next = order->next;
+            obey(p, order);
+        }
+        p->retry_ms = p->retry_ms * 2 < RETRY_LAST_MS ? p->retry_ms * 2 : RETRY_LAST_MS;
+    } else {
+        p->retry_ms = RETRY_FIRST_MS;
+    }
+    if (!p->broken) drain(p);
+    if (!p->failed) return !p->ended;
+    (void)handoff_report(p->options.handoff, &(struct report){.kind = REPORT_FAILED, .reason = "memory is exhausted"});
+    return false;
+}
