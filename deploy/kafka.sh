@@ -12,7 +12,9 @@
 set -euo pipefail
 
 version=4.1.1
-cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}/kafka-$version
+. "$(dirname "$0")/server.sh"
+home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/sluice}/kafka-$version
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 
 fail() { printf 'kafka.sh: %s\n' "$1" >&2; exit 1; }
@@ -83,22 +85,7 @@ fetch() {
 
 # ---- start, status, stop ----
 
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() { # below the range from which the system itself takes ports
-    local port
-    for _ in {1..200}; do
-        port=$((10000 + (RANDOM * 32768 + RANDOM) % 20000))
-        if ! listens "$port"; then echo "$port"; return; fi
-    done
-    fail "found no free port"
-}
-
-running() { # the pid of the broker of a folder, if it is alive and really that
-    local pid
-    pid=$(cat "$1/pid" 2>/dev/null) || return 1
-    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "kafka.Kafka $1/server.properties" && echo "$pid"
-}
+running() { living "$1/pid" "kafka.Kafka $1/server.properties"; }
 
 write_configuration() { # folder, port, controller port
     cat >"$1/server.properties" <<CONFIGURATION
@@ -178,13 +165,7 @@ launch() { # folder, port or 0, JVM flags...
 
 halt() {
     local pid
-    pid=$(running "$1") || { rm -f "$1/pid"; return 0; }
-    kill "$pid"
-    for _ in {1..300}; do
-        kill -0 "$pid" 2>/dev/null || { rm -f "$1/pid"; return 0; }
-        sleep 0.1
-    done
-    kill -9 "$pid" || true
+    if pid=$(running "$1"); then end_session "$pid" TERM 30; fi
     rm -f "$1/pid"
 }
 

@@ -63,6 +63,7 @@ unix_socket_directories = ''
 max_connections = 200
 timezone = 'UTC'
 log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %a %e '
 CONFIGURATION
     touch "$1/made"
 }
