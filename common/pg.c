@@ -313,15 +313,15 @@ static int receive_all(struct pg *pg, struct pipeline *pipeline, const bool prep
     }
 }
 
-/* After an error: out of the transaction block, or out of the connection. */
-static void clean_up(struct pg *pg) {
+/* Out of the pipeline and, after an error, out of the transaction block, or else out of the connection. */
+static void clean_up(struct pg *pg, int outcome) {
     static const struct pg_statement rollback = {"rollback", (const unsigned char *)"ROLLBACK"};
     if (!pg->connection) return;
     if (!PQexitPipelineMode(pg->connection)) {
         pg_disconnect(pg);
         return;
     }
-    if (PQtransactionStatus(pg->connection) == PQTRANS_IDLE) return;
+    if (outcome == 0 || PQtransactionStatus(pg->connection) == PQTRANS_IDLE) return;
     struct pg_call call = {.statement = &rollback};
     struct error ignored;
     if (pg_run(pg, PG_READ, &call, 1, &ignored)) pg_disconnect(pg);
@@ -345,7 +345,7 @@ int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count
     pg_results_free(&pipeline.begin, 1);
     pg_results_free(&pipeline.commit, 1);
     if (outcome) pg_results_free(calls, count);
-    clean_up(pg);
+    clean_up(pg, outcome);
     return outcome;
 }
 

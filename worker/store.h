@@ -38,8 +38,8 @@ struct shard_row {
     uint64_t control_version;            /* which the last batch decided by */
     struct settled settled[OUTPUT_TOPICS];
     enum input_topic crash_topic; /* the record noted before it was read with caution, or INPUT_NONE */
-    uint64_t crash_position;      /* its offset, or without one the sum of both positions at the last takeover */
-    unsigned crash_count;         /* deaths there */
+    uint64_t crash_position;      /* its offset, or without one the sum of both positions as a takeover found them */
+    unsigned crash_count;         /* deaths there, the first one included */
     struct slice stopped;         /* why it is stopped, or a NULL `p` */
     instant next_wake;            /* the earliest wake_at of its waiting promotions, or 0 */
 };
@@ -140,7 +140,7 @@ struct commit_seen {
     uint32_t shard;
     unsigned char key[STORE_KEY];
     struct digest content;
-    uint64_t sequence;
+    uint64_t sequence; /* of the row that accepted it, which is also a promotion's `opened_sequence` */
 };
 
 struct commit_release {
@@ -180,7 +180,8 @@ struct commit {
     size_t release_count;
     const struct promotion_row *opened; /* new rows, in their last state of the batch */
     size_t opened_count;
-    const struct promotion_row *changed; /* rows that existed: outcome, revision, conditions, sequences, wake_at */
+    /* rows that waited, by (shard, opened_sequence): outcome, revision, conditions, sequences, wake_at */
+    const struct promotion_row *changed;
     size_t changed_count;
     const struct commit_environment *environments; /* each (project, environment) once */
     size_t environment_count;
@@ -209,8 +210,8 @@ struct store;
 struct store_operations {
     /* The installation's uuid and its number of shards. */
     int (*installation)(struct store *store, unsigned char ret_uuid[16], uint32_t *ret_shards, struct error *error);
-    /* Takeover: one UPDATE increments the epoch, sets the owner, adds `ids` to fence_ids, and counts a death when the last
-     * owner left ids behind at the same positions. Returns the row as it is then, all listed ids included. */
+    /* Takeover: one UPDATE increments the epoch, sets the owner, adds `ids` to fence_ids, and counts a death when another
+     * owner left ids behind; the count begins anew at another place. Returns the row as it is then, all listed ids included. */
     int (*take)(struct store *store, uint32_t shard, const unsigned char owner[STORE_OWNER], const struct slice *ids,
                 size_t id_count, struct arena *arena, struct shard_row *ret_row, struct error *error);
     /* Removes fenced ids, WHERE epoch AND owner. */
@@ -240,7 +241,8 @@ struct store_operations {
     int (*control)(struct store *store, struct arena *arena, struct store_control *ret_control, struct error *error);
     /* One transaction: fence, ledger rows, state, wakes. */
     int (*commit)(struct store *store, const struct commit *commit, struct error *error);
-    /* Ledger rows of a shard with after < sequence <= through, in order, at most `limit`; input and decision included. */
+    /* Ledger rows of a shard with after < sequence <= through, in order, input and decision included: at most `limit`, and fewer
+     * when they are large. None means that there are no more. */
     int (*ledger)(struct store *store, struct arena *arena, uint32_t shard, uint64_t after, uint64_t through, size_t limit,
                   struct ledger_row **ret_rows, size_t *ret_count, struct error *error);
     void (*free)(struct store *store);

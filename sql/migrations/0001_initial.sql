@@ -52,6 +52,11 @@ CREATE TABLE shard (
     stopped text
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 100000);
 
+-- Where a death is counted: at the record that was noted before it was read with caution, or else at the sum of both positions.
+CREATE FUNCTION crash_place(topic smallint, builds bigint, requests bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE topic WHEN 1 THEN builds WHEN 2 THEN requests ELSE builds + requests END;
+
 -- ---- the ledger ------------------------------------------------------------------------------------------------------------
 
 -- Insert only. Freezing what is inserted at its first vacuum spares a second pass over all of it later.
