@@ -224,8 +224,9 @@ static const struct meaning *meaning_of(rd_kafka_resp_err_t code) {
     return NULL;
 }
 
-static int fail(const struct kafka_client *client, struct error *error, rd_kafka_resp_err_t code, const char *reason,
-                const char *format, va_list arguments) {
+__attribute__((format(printf, 5, 0))) static int fail(const struct kafka_client *client, struct error *error,
+                                                      rd_kafka_resp_err_t code, const char *reason, const char *format,
+                                                      va_list arguments) {
     const struct meaning *meaning = meaning_of(code);
     char tried[200], trouble[sizeof client->trouble] = "";
     (void)vsnprintf(tried, sizeof tried, format, arguments);
