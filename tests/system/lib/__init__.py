@@ -1,1 +1,0 @@
-"""What the system tests share: servers, installations of Sluice on them, workers, events, answers, registries."""
