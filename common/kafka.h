@@ -103,12 +103,17 @@ enum kafka_read {
     KAFKA_READ_AT_END /* of the partition, for now: topic, partition and offset (the next one) are set */
 };
 
-/* `committed`: what lies behind the first open transaction is not seen, nor is what was aborted. */
-struct kafka_reader *kafka_reader_new(const struct kafka_options *options, bool committed, struct error *error);
+enum kafka_view {
+    KAFKA_COMMITTED, /* nothing behind the first open transaction, and nothing that was aborted */
+    KAFKA_TAILS,     /* the same, for reading short ends: whether it is the end is told within milliseconds, at some cost */
+    KAFKA_EVERYTHING /* what is open or aborted too */
+};
+
+struct kafka_reader *kafka_reader_new(const struct kafka_options *options, enum kafka_view view, struct error *error);
 /* The number of partitions of a topic. */
 int kafka_reader_partitions(struct kafka_reader *reader, enum kafka_topic topic, uint32_t *ret_count, struct error *error);
 /* For each position the first offset at or after an instant, or the log's start or end, in `offset`; one request a broker. The
- * end is the last stable offset for a reader of what is committed, and the high watermark otherwise. */
+ * end is the high watermark for a reader of everything, and the last stable offset otherwise. */
 int kafka_reader_offsets(struct kafka_reader *reader, int64_t at_ms, struct kafka_position *positions, size_t count,
                          struct error *error);
 /* Begins to read there; the partition is not being read yet. */

@@ -11,8 +11,9 @@ enum {
     OUTPUT = KAFKA_ROLE_OUTPUT,
     PRODUCER = KAFKA_ROLE_PRODUCER,
     COMMITTED = KAFKA_ROLE_COMMITTED,
+    TAILS = KAFKA_ROLE_TAILS,
     EVERYTHING = KAFKA_ROLE_EVERYTHING,
-    READERS = COMMITTED | EVERYTHING,
+    READERS = COMMITTED | TAILS | EVERYTHING,
     CONSUMERS = INPUT | READERS,
     PRODUCERS = OUTPUT | PRODUCER,
     ALL = CONSUMERS | PRODUCERS
@@ -39,6 +40,7 @@ static const struct role_setting defaults[] = {
     {INPUT, "fetch.max.bytes", "8388608"},          /* an answer; it stays whole while one of its records lives */
     {READERS, "queued.max.messages.kbytes", "8192"},
     {READERS, "fetch.max.bytes", "8388608"},
+    {TAILS, "fetch.wait.max.ms", "5"},              /* an end is known by an empty answer, which else takes 500 ms */
     {OUTPUT, "linger.ms", "5"},                     /* batches fill while the rest is produced; a commit does not wait */
     {OUTPUT, "queue.buffering.max.kbytes", "8192"}, /* produce waits beyond that */
     {OUTPUT, "batch.num.messages", "10000"},
@@ -53,7 +55,7 @@ static const struct role_setting fixed[] = {
     {CONSUMERS, "enable.auto.commit", "false"},
     {CONSUMERS, "enable.auto.offset.store", "false"},
     {CONSUMERS, "auto.offset.reset", "error"},
-    {INPUT | COMMITTED, "isolation.level", "read_committed"},
+    {INPUT | COMMITTED | TAILS, "isolation.level", "read_committed"},
     {EVERYTHING, "isolation.level", "read_uncommitted"},
     {READERS, "enable.partition.eof", "true"},
     {INPUT, "enable.partition.eof", "false"},
@@ -224,8 +226,9 @@ static const struct meaning *meaning_of(rd_kafka_resp_err_t code) {
     return NULL;
 }
 
-static int fail(const struct kafka_client *client, struct error *error, rd_kafka_resp_err_t code, const char *reason,
-                const char *format, va_list arguments) {
+__attribute__((format(printf, 5, 0))) static int fail(const struct kafka_client *client, struct error *error,
+                                                      rd_kafka_resp_err_t code, const char *reason, const char *format,
+                                                      va_list arguments) {
     const struct meaning *meaning = meaning_of(code);
     char tried[200], trouble[sizeof client->trouble] = "";
     (void)vsnprintf(tried, sizeof tried, format, arguments);

@@ -8,11 +8,12 @@
 #include <librdkafka/rdkafka.h>
 
 enum kafka_role {
-    KAFKA_ROLE_INPUT = 1,      /* a lane's member of the group */
-    KAFKA_ROLE_OUTPUT = 2,     /* a lane's transactional producer */
-    KAFKA_ROLE_PRODUCER = 4,   /* the command line's */
-    KAFKA_ROLE_COMMITTED = 8,  /* a reader of what is committed */
-    KAFKA_ROLE_EVERYTHING = 16 /* a reader of everything, and its high watermark */
+    KAFKA_ROLE_INPUT = 1,     /* a lane's member of the group */
+    KAFKA_ROLE_OUTPUT = 2,    /* a lane's transactional producer */
+    KAFKA_ROLE_PRODUCER = 4,  /* the command line's */
+    KAFKA_ROLE_COMMITTED = 8, /* readers, by what they see */
+    KAFKA_ROLE_TAILS = 16,
+    KAFKA_ROLE_EVERYTHING = 32
 };
 
 struct kafka_client {

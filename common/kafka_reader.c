@@ -18,8 +18,20 @@ struct kafka_reader {
     struct kafka_headers headers;
 };
 
-struct kafka_reader *kafka_reader_new(const struct kafka_options *options, bool committed, struct error *error) {
-    enum kafka_role role = committed ? KAFKA_ROLE_COMMITTED : KAFKA_ROLE_EVERYTHING;
+static enum kafka_role role_of(enum kafka_view view) {
+    switch (view) {
+    case KAFKA_COMMITTED:
+        return KAFKA_ROLE_COMMITTED;
+    case KAFKA_TAILS:
+        return KAFKA_ROLE_TAILS;
+    case KAFKA_EVERYTHING:
+        break;
+    }
+    return KAFKA_ROLE_EVERYTHING;
+}
+
+struct kafka_reader *kafka_reader_new(const struct kafka_options *options, enum kafka_view view, struct error *error) {
+    enum kafka_role role = role_of(view);
     struct kafka_reader *reader = calloc(1, sizeof *reader);
     if (!reader) {
         error_memory(error);

@@ -27,7 +27,8 @@ struct reader {
     struct error *error;
 };
 
-static int refuse_at(struct error *error, const char *code, size_t line, size_t column, const char *format, va_list arguments) {
+__attribute__((format(printf, 5, 0))) static int refuse_at(struct error *error, const char *code, size_t line, size_t column,
+                                                           const char *format, va_list arguments) {
     char message[sizeof error->message];
     (void)vsnprintf(message, sizeof message, format, arguments);
     return error_set(error, ERROR_INPUT, code, "line %zu, column %zu: %s", line, column, message);

@@ -13,6 +13,7 @@ flock 9 # of two at once the second waits and then finds everything built
 
 log=$build/build.log
 cd "$root"
+since=$SECONDS
 generator=()
 if [ ! -e "$build/build.ninja" ] && [ ! -e "$build/Makefile" ]; then
     echo "Building ($preset) ..." >&2
@@ -25,3 +26,4 @@ if ! cmake --build "$build" >"$log" 2>&1 9>&-; then
     grep -E 'error|warning|undefined reference|FAILED|ninja:' "$log" | head -n 30 >&2
     fail "the $preset build failed; all of it is in $log"
 fi
+[ $((SECONDS - since)) -lt 3 ] || echo "Built ($preset) in $((SECONDS - since)) s" >&2

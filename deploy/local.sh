@@ -170,6 +170,7 @@ up() {
     remember
 
     trap stop_jobs EXIT
+    [ -d "$dir/pids" ] || echo "Starting Kafka (fetched once, 54 MB), PostgreSQL and a registry ..."
     start_servers
     if [ -z "${SLUICE_BUILD_DIR-}" ]; then "$here/build.sh" release; fi
     await postgres

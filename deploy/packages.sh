@@ -64,3 +64,4 @@ if ! apt install --no-install-recommends "${missing[@]}"; then
         fail "apt-get install failed: $(grep -m1 '^E: ' "$log" | tail -n1 || echo 'see above')"
     fi
 fi
+echo "Installed in $SECONDS s" >&2

@@ -12,11 +12,18 @@ typedef int command_function(int argc, char **argv);
 
 /* noun, verb ("" for none), function, one line for `sluice --help` */
 #define COMMANDS(X)                                                                                                              \
+    X("status", "", command_status, "show what each environment has, and what waits for what")                                   \
+    X("release", "show", command_release_show, "show a release, its manifest, and where it was promoted")                        \
+    X("policy", "check", command_policy_check, "say whether a policy is right, and if not, where and why not")                   \
+    X("policy", "apply", command_policy_apply, "put a policy in force")                                                          \
+    X("policy", "show", command_policy_show, "print the policy that is in force")                                                \
+    X("audit", "verify", command_audit_verify, "recompute the ledger's hash chains and compare them with what was published")    \
     X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \
     X("manifest", "verify", command_manifest_verify, "check a release manifest, its integrity and its bundle")                   \
     X("schema", "list", command_schema_list, "list the built-in JSON Schemas")                                                   \
     X("schema", "print", command_schema_print, "print a built-in JSON Schema")                                                   \
-    X("schema", "validate", command_schema_validate, "check JSON files against a JSON Schema (draft-07)")
+    X("schema", "validate", command_schema_validate, "check JSON files against a JSON Schema (draft-07)")                        \
+    X("config", "", command_config, "print the configuration, and where each value comes from")
 
 #define COMMAND_DECLARE(noun, verb, function, help) command_function function;
 COMMANDS(COMMAND_DECLARE)

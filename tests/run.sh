@@ -43,6 +43,7 @@ finish() {
         kill "$running" 2>/dev/null || true
         wait "$running" 2>/dev/null || true
     fi
+    end_leftovers
     if [ -n "$stack" ]; then
         SLUICE_LOCAL_DIR=$stack "$root/deploy/local.sh" down --purge >"$logs/stack-down.log" 2>&1 ||
             { cat "$logs/stack-down.log" >&2; echo "run.sh: the stack in $stack did not stop" >&2; status=2; }
@@ -54,18 +55,32 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Kafka, Postgres and a registry for all programs of this run, each of which uses topics and a schema of its own.
+# Kafka, Postgres and a registry for all programs of this run, each of which uses topics and a schema of its own. Called before
+# each: one that was killed while it had Kafka down must not take the next with it.
 start_stack() {
-    [ -z "$stack" ] || return 0
-    stack=$(mktemp -d "${TMPDIR:-/tmp}/sluice-tests.XXXXXX")
-    chmod 711 "$stack" # the server of Postgres is another user when this one is root
-    echo "Starting Kafka, Postgres and a registry ..."
-    export SLUICE_LOCAL_DIR=$stack SLUICE_BUILD_DIR=$build
+    if [ -z "$stack" ]; then
+        stack=$(mktemp -d "${TMPDIR:-/tmp}/sluice-tests.XXXXXX")
+        chmod 711 "$stack" # the server of Postgres is another user when this one is root
+        export SLUICE_LOCAL_DIR=$stack SLUICE_BUILD_DIR=$build
+        echo "Starting Kafka, Postgres and a registry ..."
+    fi
     "$root/deploy/local.sh" up --servers >"$logs/stack-up.log" 2>&1 ||
         { tail -n 20 "$logs/stack-up.log" >&2; fail "Kafka, Postgres or the registry did not start; see $logs/stack-up.log"; }
     local exports
     exports=$("$root/deploy/local.sh" env)
     eval "$exports"
+}
+
+# Ends what a program that was killed itself has left: programs of this build with this run's mark in their environment.
+export TEST_RUN_OF_SLUICE=$$.$EPOCHREALTIME
+end_leftovers() {
+    local process
+    for process in /proc/[0-9]*; do
+        [[ $(readlink "$process/exe" 2>/dev/null) == "$build"/* ]] || continue
+        if grep -qzxF "TEST_RUN_OF_SLUICE=$TEST_RUN_OF_SLUICE" "$process/environ" 2>/dev/null; then
+            kill -s KILL "${process#/proc/}" 2>/dev/null || true
+        fi
+    done
 }
 
 # What a program may take, in seconds: a line with "time-limit: N" near its beginning, else by its kind.
@@ -107,6 +122,7 @@ run_program() { # name source command...
     running=$!
     wait "$running" || status=$?
     running=
+    end_leftovers
     read -r p f s < <(count "$log" "$status")
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 

@@ -14,6 +14,7 @@ void batch_release(struct batch *batch) {
 void batch_reset(struct batch *batch) {
     struct batch kept = {.arena = batch->arena,
                          .scratch = batch->scratch,
+                         .decoder = batch->decoder,
                          .installation_shards = batch->installation_shards,
                          .policy = batch->policy,
                          .control_version = batch->control_version,

@@ -134,6 +134,7 @@ struct answer {
 };
 
 struct batch {
+    const struct decoder *decoder; /* the lane's */
     struct arena arena;
     struct buf scratch; /* in which answers are written before they are copied into the arena */
     struct item *items;

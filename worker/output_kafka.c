@@ -8,6 +8,7 @@
 
 enum {
     INIT_MS = 15000,   /* waits through the markers of the last transaction of that id */
+    FENCE_MS = 60,     /* the first try at fencing */
     COMMIT_MS = 15000, /* longer than a transaction lives: then it is decided, one way or the other */
     FULL_MS = 15000,   /* as long a full local queue may last */
     SERVE_EVERY = 256  /* records between two looks at delivery reports, which hold the records' memory */
@@ -49,14 +50,14 @@ static int fail(struct transactional *producer, rd_kafka_error_t *cause, const c
     return kafka_client_fail(&producer->client, error, fatal, reason, "%s", tried);
 }
 
-static int transactional_init(struct transactional *producer, const struct kafka_options *options, const char *id,
+static int transactional_init(struct transactional *producer, const struct kafka_options *options, const char *id, int timeout_ms,
                               struct error *error) {
     const struct kafka_setting more[] = {{"transactional.id", id}};
     rd_kafka_conf_t *conf = kafka_client_conf(&producer->client, options, KAFKA_ROLE_OUTPUT, more, 1, error);
     if (!conf) return -1;
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     if (kafka_client_open(&producer->client, conf, KAFKA_ROLE_OUTPUT, error)) return -1;
-    rd_kafka_error_t *cause = rd_kafka_init_transactions(producer->client.rk, INIT_MS);
+    rd_kafka_error_t *cause = rd_kafka_init_transactions(producer->client.rk, timeout_ms);
     return cause ? fail(producer, cause, "initialise transactions", error) : 0;
 }
 
@@ -88,7 +89,7 @@ static struct transactional *ready(struct output *output, int which, struct erro
 static struct slice output_id(struct output *output, int which) { return slice_str(self(output)->ids[which]); }
 
 static int output_partitions(struct output *output, enum output_topic topic, uint32_t *ret_count, struct error *error) {
-    struct kafka_reader *reader = kafka_reader_new(self(output)->options, true, error);
+    struct kafka_reader *reader = kafka_reader_new(self(output)->options, KAFKA_COMMITTED, error);
     if (!reader) return -1;
     int result = kafka_reader_partitions(reader, kafka_output_topic(topic), ret_count, error);
     kafka_reader_free(reader);
@@ -98,21 +99,30 @@ static int output_partitions(struct output *output, enum output_topic topic, uin
 static int output_init(struct output *output, int which, struct error *error) {
     struct transactional *producer = &self(output)->producers[which];
     transactional_release(producer);
-    if (!transactional_init(producer, self(output)->options, self(output)->ids[which], error) && !open_topics(producer, error))
+    if (!transactional_init(producer, self(output)->options, self(output)->ids[which], INIT_MS, error) &&
+        !open_topics(producer, error))
         return 0;
     transactional_release(producer);
     return -1;
 }
 
+/* The broker first aborts what that producer left open and wants to be asked again, which librdkafka does after 500 ms: a
+ * client made anew asks at once. Which of them succeeds makes no difference, as all are dropped. */
 static int output_fence(struct output *output, struct slice id, struct error *error) {
-    struct transactional successor = {0};
     char text[KAFKA_TOPIC_MAX + 1];
     if (id.n >= sizeof text || (id.n && memchr(id.p, '\0', id.n)))
         return error_set(error, ERROR_INPUT, "kafka-error", "a transactional id of %zu bytes is none of ours", id.n);
     (void)snprintf(text, sizeof text, "%.*s", SLICE_ARG(id));
-    int result = transactional_init(&successor, self(output)->options, text, error);
-    transactional_release(&successor);
-    return result;
+    for (int patience = FENCE_MS;; patience *= 2) {
+        struct transactional successor = {0};
+        struct error why = {0};
+        int result = transactional_init(&successor, self(output)->options, text, patience, &why);
+        transactional_release(&successor);
+        if (!result) return 0;
+        if (patience <= INIT_MS && strcmp(why.code, "kafka-timeout") == 0) continue;
+        if (error) *error = why;
+        return -1;
+    }
 }
 
 static int output_begin(struct output *output, int which, struct error *error) {

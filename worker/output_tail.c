@@ -62,7 +62,7 @@ bool output_tail_position(const struct kafka_record *record, uint64_t *ret_seque
 /* The high watermarks go into `end`, and what is to be searched begins at the log's start or the floor. */
 static int read_watermarks(const struct kafka_options *options, struct scan *scan, struct error *error) {
     int result = -1;
-    struct kafka_reader *reader = kafka_reader_new(options, false, error);
+    struct kafka_reader *reader = kafka_reader_new(options, KAFKA_EVERYTHING, error);
     if (!reader) return -1;
     if (kafka_reader_offsets(reader, KAFKA_END, scan->positions, scan->count, error)) goto cleanup;
     for (size_t i = 0; i < scan->count; i++) scan->tails[i].end = scan->positions[i].offset;
@@ -171,7 +171,7 @@ static int find_results(struct kafka_reader *reader, struct scan *scan, struct e
 
 static int read_tails(const struct kafka_options *options, struct scan *scan, struct error *error) {
     if (read_watermarks(options, scan, error)) return -1;
-    struct kafka_reader *reader = kafka_reader_new(options, true, error);
+    struct kafka_reader *reader = kafka_reader_new(options, KAFKA_TAILS, error);
     if (!reader) return -1;
     int result = wait_stable(reader, scan, error);
     if (!result) result = find_results(reader, scan, error);

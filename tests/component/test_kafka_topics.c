@@ -66,7 +66,7 @@ static void a_record_is_published_where_java_clients_put_it_and_read_back(void *
     assert_int_equal(offset, 2);
     kafka_producer_free(producer);
 
-    struct kafka_reader *reader = kafka_reader_new(&options, true, &error);
+    struct kafka_reader *reader = kafka_reader_new(&options, KAFKA_COMMITTED, &error);
     struct kafka_position position = {KAFKA_REQUESTS, partition, 0};
     assert_int_equal(kafka_reader_offsets(reader, KAFKA_END, &position, 1, &error), 0);
     assert_int_equal(position.offset, 3);
@@ -121,7 +121,7 @@ static void a_missing_topic_is_told_with_the_command_that_makes_it(void **state)
     assert_string_equal(error.code, "kafka-no-topic");
     assert_non_null(strstr(error.message, "sluice topics create"));
     kafka_producer_free(producer);
-    struct kafka_reader *reader = kafka_reader_new(&options, true, &error);
+    struct kafka_reader *reader = kafka_reader_new(&options, KAFKA_COMMITTED, &error);
     assert_int_equal(kafka_reader_partitions(reader, KAFKA_RESULTS, &partition, &error), -1);
     assert_string_equal(error.code, "kafka-no-topic");
     kafka_reader_free(reader);
@@ -160,7 +160,7 @@ static void wrong_properties_are_refused_by_name(void **state) {
     assert_non_null(strstr(error.message, "kafka.linger.ms"));
     options.topic_prefix = "a/b";
     options.property_count = 0;
-    assert_null(kafka_reader_new(&options, true, &error));
+    assert_null(kafka_reader_new(&options, KAFKA_COMMITTED, &error));
     assert_string_equal(error.code, "kafka-no-topic");
 }
 

@@ -27,7 +27,7 @@ def _expected_headers(world, row, data, event):
     if "outcome" in data:
         headers["ce_outcome"] = data["outcome"]
     trace = event.attributes.get("traceparent") if event else None
-    if isinstance(trace, str) and row.kind != forms.REFUSED:
+    if isinstance(trace, str) and 0 < len(trace.encode()) <= 255 and row.kind != forms.REFUSED:
         headers["ce_traceparent"] = trace
     return headers
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from json.decoder import scanstring
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
+
+
+def _no_constant(text):
+    raise ValueError(f"{text} is not JSON")
+
+
+# Numbers are of no interest here, and Python refuses long ones.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant)
 
 
 @dataclass(slots=True)

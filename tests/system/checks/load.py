@@ -55,6 +55,30 @@ class Kafka:
         self.committed.unassign()
         return logs
 
+    def last_sequence(self, topic, shard, log):
+        """The ce_ledgersequence of the partition's last committed record; 0 when it has none."""
+        reach = 8
+        while log.stable > log.low:
+            start = max(log.low, log.stable - reach)
+            last, done = 0, False
+            self.committed.assign([TopicPartition(topic, shard, start)])
+            deadline = time.monotonic() + 30
+            while not done:
+                for message in self.committed.consume(1000, 0.05):
+                    if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
+                        done = message.offset() >= log.stable
+                    elif message.error():
+                        raise KafkaException(message.error())
+                    else:
+                        last = int(dict(message.headers() or [])["ce_ledgersequence"])
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{topic}/{shard} could not be read to its end")
+            self.committed.unassign()
+            if last or start == log.low:
+                return last
+            reach *= 16
+        return 0
+
 
 def micros(value):
     """Microseconds of a timestamptz or of a number that is microseconds already."""

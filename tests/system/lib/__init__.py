@@ -1,0 +1,1 @@
+"""What the system tests share: servers, installations of Sluice on them, workers, events, answers, registries."""

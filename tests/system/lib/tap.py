@@ -1,5 +1,26 @@
 """Test Anything Protocol: one line a check, as tests/run.sh counts them."""
+import contextlib
 import sys
+import traceback
+
+
+class Failed(AssertionError):
+    """A check that did not hold; its message is enough."""
+
+
+def equal(actual, wanted, what="it"):
+    if actual != wanted:
+        raise Failed(f"{what} is {actual!r}\nshould be {wanted!r}")
+
+
+def one_of(actual, wanted, what="it"):
+    if actual not in wanted:
+        raise Failed(f"{what} is {actual!r}\nshould be one of {sorted(map(str, wanted))}")
+
+
+def true(value, what):
+    if not value:
+        raise Failed(what)
 
 
 class Tap:
@@ -15,15 +36,25 @@ class Tap:
                 print(f"# {line}", flush=True)
         return bool(passed)
 
-    def equal(self, name, actual, wanted):
-        return self.check(name, actual == wanted, f"got    {actual!r}\nwanted {wanted!r}")
+    @contextlib.contextmanager
+    def case(self, name):
+        """One check: it has passed when the block ends without an exception. The next one runs in any case."""
+        try:
+            yield
+        except (Failed, TimeoutError) as error:
+            self.check(name, False, error)
+        except Exception:  # pylint: disable=broad-except
+            self.check(name, False, traceback.format_exc())
+        else:
+            self.check(name, True)
 
     def skip(self, name, why):
         self.number += 1
         print(f"ok {self.number} - {name} # SKIP {why}", flush=True)
 
     def note(self, text):
-        print(f"# {text}", flush=True)
+        for line in str(text).splitlines():
+            print(f"# {line}", flush=True)
 
     def end(self):
         """Prints the plan; the exit status."""

@@ -1,0 +1,224 @@
+#include "lane.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    LOOK_MS = 1000,
+    REPORT_MS = 1000,
+    SETTLE_MS = 30000,
+    PAUSE_FIRST_MS = 50,
+    PAUSE_LAST_MS = 5000,
+    ARENA_MAX = 256 * 1024 * 1024
+};
+
+uint64_t lane_now_ms(const struct lane *lane) { return lane->options.clock->now_ms(lane->options.clock); }
+
+/* xorshift64*: spreads retries, nothing more. */
+uint64_t lane_random(struct lane *lane, uint64_t below) {
+    uint64_t *x = &lane->options.random;
+    *x ^= *x >> 12;
+    *x ^= *x << 25;
+    *x ^= *x >> 27;
+    return *x * 0x2545f4914f6cdd1du % below;
+}
+
+void lane_pause(struct lane *lane, const char *what, const struct error *error) {
+    lane->pause_ms = lane->pause_ms ? lane->pause_ms * 2 : PAUSE_FIRST_MS;
+    if (lane->pause_ms > PAUSE_LAST_MS) lane->pause_ms = PAUSE_LAST_MS;
+    lane->pause_until = lane_now_ms(lane) + lane->pause_ms / 2 + lane_random(lane, lane->pause_ms);
+    lane->reassign = true;
+    log_error(LOG_WARN, what, error);
+}
+
+struct lane *lane_new(const struct lane_options *options) {
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (!lane) return NULL;
+    lane->options = *options;
+    if (!lane->options.random) lane->options.random = 1;
+    lane->shards = calloc(options->shards, sizeof *lane->shards);
+    lane->positions = calloc(options->shards, sizeof *lane->positions);
+    lane->numbers = calloc(options->shards, sizeof *lane->numbers);
+    for (size_t i = 0; i < LANE_BATCHES; i++) {
+        batch_init(&lane->batches[i], ARENA_MAX);
+        lane->batches[i].decoder = options->decoder;
+        lane->free[lane->free_count++] = &lane->batches[i];
+    }
+    if (lane->shards && lane->positions && lane->numbers) return lane;
+    lane_free(lane);
+    return NULL;
+}
+
+void lane_free(struct lane *lane) {
+    if (!lane) return;
+    for (size_t i = 0; i < LANE_BATCHES; i++) batch_release(&lane->batches[i]);
+    for (uint32_t n = 0; lane->shards && n < lane->options.shards; n++) arena_release(&lane->shards[n].ids);
+    arena_release(&lane->policy_arena);
+    free(lane->numbers);
+    free(lane->positions);
+    free(lane->shards);
+    free(lane);
+}
+
+void lane_end(struct lane *lane) {
+    if (lane->ending) return;
+    lane->ending = true;
+    log_line(LOG_INFO, "lane-ending", "reason=asked");
+    shard_revoke_all(lane);
+}
+
+void lane_report(struct lane *lane, struct report *report) {
+    switch (report->kind) {
+    case REPORT_FREED:
+        batch_reset(report->batch);
+        lane->free[lane->free_count++] = report->batch;
+        break;
+    case REPORT_BROKEN:
+        metrics_add(lane->options.metrics, METRIC_RECOVERIES, 1);
+        log_line(LOG_WARN, "publisher-recovers", "message=\"%s\"", report->reason);
+        break;
+    case REPORT_FAILED:
+        log_line(LOG_ERROR, "publisher-failed", "message=\"%s\"", report->reason);
+        lane->failed = true;
+        break;
+    case REPORT_PUBLISHED:
+        metrics_add(lane->options.metrics, METRIC_RESULTS_PUBLISHED, report->count);
+        metrics_set(lane->options.metrics, METRIC_BROKER_OK_MS, lane_now_ms(lane));
+        shard_report(lane, report);
+        break;
+    default:
+        shard_report(lane, report);
+    }
+    free(report);
+}
+
+static size_t owned_positions(struct lane *lane) {
+    size_t count = 0;
+    for (uint32_t n = 0; n < lane->options.shards; n++) {
+        const struct lane_shard *s = &lane->shards[n];
+        if (s->state != SHARD_OWNED) continue;
+        lane->positions[count].shard = n;
+        memcpy(lane->positions[count].position, s->position, sizeof s->position);
+        count++;
+    }
+    return count;
+}
+
+/* Fetches exactly the owned shards, from where they are committed. */
+static void assign(struct lane *lane) {
+    struct input *input = lane->options.input;
+    struct error error = {0};
+    if (!lane->reassign || lane->revoking) return;
+    lane->reassign = lane->quiet = false;
+    if (input->operations->assign(input, lane->positions, owned_positions(lane), &error))
+        lane_pause(lane, "assign-failed", &error);
+}
+
+/* Nothing is fetched while it could not be processed. */
+static void rest(struct lane *lane) {
+    struct input *input = lane->options.input;
+    struct error error = {0};
+    if (lane->quiet || lane->revoking) return;
+    lane->quiet = lane->reassign = true;
+    if (input->operations->assign(input, lane->positions, 0, &error)) log_error(LOG_WARN, "assign-failed", &error);
+}
+
+/* All shards are let go: the group may go on. */
+static void finish_revocation(struct lane *lane) {
+    struct input *input = lane->options.input;
+    struct error error = {0};
+    if (!lane->revoking || !shard_all_away(lane)) return;
+    lane->revoking = false;
+    lane->reassign = false;
+    if (!lane->ending && input->operations->assign(input, lane->positions, 0, &error))
+        log_error(LOG_WARN, "assign-failed", &error);
+}
+
+static void from_time_to_time(struct lane *lane) {
+    struct input *input = lane->options.input;
+    uint64_t now = lane_now_ms(lane);
+    if (now >= lane->next_look) {
+        lane->next_look = now + LOOK_MS;
+        shard_look(lane);
+        process_control(lane);
+    }
+    if (now >= lane->next_report) {
+        lane->next_report = now + REPORT_MS;
+        size_t count = owned_positions(lane);
+        if (count) input->operations->report(input, lane->positions, count);
+    }
+    if (now >= lane->next_settle) {
+        lane->next_settle = now + SETTLE_MS;
+        shard_settle(lane);
+    }
+}
+
+static void below_log(struct lane *lane, const struct input_event *event) {
+    uint32_t shard = event->shards[0];
+    struct lane_shard *s = &lane->shards[shard];
+    char why[300];
+    if (s->state != SHARD_OWNED) return;
+    (void)snprintf(
+        why, sizeof why,
+        "position %llu of %s is not in the log, which holds %lld to %lld: records were lost, or the topic was made anew; "
+        "see sluice shard show %u",
+        (unsigned long long)s->position[event->topic], lane->options.topics[event->topic], (long long)event->log_start,
+        (long long)event->log_end, shard);
+    shard_stop(lane, shard, why);
+}
+
+/* What the group and the log have to say. */
+static void consume(struct lane *lane, int wait_ms) {
+    struct input *input = lane->options.input;
+    struct input_event event = {0};
+    struct error error = {0};
+    if (input->operations->poll(input, wait_ms, lane->options.batch_records, lane->options.batch_bytes, &event, &error)) {
+        if (error.kind == ERROR_INTERNAL) lane->failed = true;
+        lane_pause(lane, "consume-failed", &error);
+        return;
+    }
+    switch (event.kind) {
+    case INPUT_RECORDS:
+        if (event.record_count) process_records(lane, event.records, event.record_count);
+        input->operations->free_records(input);
+        break;
+    case INPUT_ASSIGNED:
+        metrics_set(lane->options.metrics, METRIC_IN_GROUP, 1);
+        log_line(LOG_INFO, "assigned", "shards=%zu", event.shard_count);
+        shard_assign(lane, event.shards, event.shard_count);
+        lane->reassign = true; /* tells the group that the assignment is taken, also when it is empty */
+        break;
+    case INPUT_REVOKED:
+        metrics_set(lane->options.metrics, METRIC_IN_GROUP, 0);
+        log_line(LOG_INFO, "revoked", "shards=all");
+        shard_revoke_all(lane);
+        break;
+    case INPUT_BELOW_LOG:
+        below_log(lane, &event);
+        break;
+    }
+}
+
+bool lane_step(struct lane *lane, int wait_ms) {
+    bool busy = lane->revoking || lane->ending;
+    for (struct report *report = handoff_reports(lane->options.handoff, busy ? 10 : 0), *next; report; report = next) {
+        next = report->next;
+        lane_report(lane, report);
+    }
+    shard_tend(lane);
+    finish_revocation(lane);
+    if (lane->failed || (lane->ending && shard_all_away(lane))) return false;
+    bool paused = lane_now_ms(lane) < lane->pause_until;
+    if (!paused && !lane->revoking) {
+        from_time_to_time(lane);
+        process_due(lane);
+        assign(lane);
+    }
+    if (paused) rest(lane);
+    if (lane->ending) return true;
+    /* The group is served also while servers are away; records that come then are read again later. */
+    consume(lane, paused && wait_ms > 50 ? 50 : wait_ms);
+    return !lane->failed;
+}

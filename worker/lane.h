@@ -1,0 +1,145 @@
+/* A lane: one process that owns some shards. Its pipeline thread takes inputs through the stages and commits them; its
+ * publisher thread (publish.h) publishes what was committed.
+ *
+ *   lane.c     the loop, and what is done from time to time
+ *   shard.c    how a shard comes, is owned, and goes: one table of transitions
+ *   process.c  one batch through the stages, and what to do when a stage fails
+ *
+ * A lane reaches the world only through its ports. */
+#ifndef SLUICE_LANE_H
+#define SLUICE_LANE_H
+
+#include "batch.h"
+#include "handoff.h"
+#include "input.h"
+#include "metrics.h"
+#include "output.h"
+#include "registry.h"
+#include "store.h"
+
+enum { LANE_BATCHES = 3 };
+
+/* The lane's own clock serves deadlines only; the `now` of decisions comes from the store. */
+struct lane_clock {
+    uint64_t (*now_ms)(struct lane_clock *clock); /* monotonic */
+};
+
+struct lane_options {
+    struct input *input;
+    struct output *output;
+    struct store *store;
+    struct registry *registry;
+    struct lane_clock *clock;
+    struct handoff *handoff;
+    struct lane_metrics *metrics;
+    const struct decoder *decoder;
+    const char *topics[INPUT_TOPICS + 1]; /* names, by enum input_topic */
+    unsigned char owner[STORE_OWNER];     /* drawn per process */
+    struct slice ids[OUTPUT_PRODUCERS];   /* the transactional ids */
+    uint32_t shards;                      /* of the installation */
+    size_t batch_records, batch_bytes;
+    int registry_wait_ms;
+    uint64_t random; /* seed for random delays */
+};
+
+enum shard_state {
+    SHARD_AWAY,       /* not this lane's */
+    SHARD_WANTED,     /* assigned; to be taken over at `not_before` */
+    SHARD_TAKEN,      /* the store's row is ours; the publisher fences and reads the tails */
+    SHARD_OWNED,      /* its inputs are processed */
+    SHARD_DRAINING,   /* its last answers are being published */
+    SHARD_FORGETTING, /* the publisher is letting go of it as it is */
+    SHARD_STOPPED     /* an operator has to decide */
+};
+
+struct lane_shard {
+    enum shard_state state;
+    bool assigned;                 /* by the group */
+    bool cautious;                 /* lanes died here: one record at a time */
+    uint64_t not_before, deadline; /* by the lane's clock, ms */
+    uint64_t epoch, sequence, control_version;
+    struct digest head;
+    uint64_t position[INPUT_TOPICS + 1];
+    instant now_at;
+    struct settled settled[OUTPUT_TOPICS];  /* as the publisher has reported */
+    uint64_t settled_stored[OUTPUT_TOPICS]; /* sequences as the store has them */
+    struct slice *fence_ids;                /* others' ids, to be removed once they are fenced; in `ids` */
+    size_t fence_id_count;
+    struct arena ids;
+    enum input_topic crash_topic;
+    uint64_t crash_position;
+    unsigned crash_count;
+    struct shard_batch *in_batch; /* while a batch is put together */
+};
+
+struct lane {
+    struct lane_options options;
+    struct lane_shard *shards; /* by number */
+    struct batch batches[LANE_BATCHES];
+    struct batch *free[LANE_BATCHES];
+    size_t free_count;
+    struct arena policy_arena;
+    const struct policy *policy;
+    uint64_t control_version, policy_version;
+    struct digest policy_digest;
+    bool reassign; /* the set of owned shards, or a position, has changed: tell the input */
+    bool quiet;    /* nothing is fetched while a server is away */
+    bool revoking; /* the group waits until all shards are let go */
+    bool ending, failed;
+    uint64_t pause_until; /* after a failure of a server */
+    unsigned pause_ms;
+    uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
+    instant store_now;                                      /* the store's clock when it was last read, */
+    uint64_t store_now_ms;                                  /* and the lane's then */
+    struct input_position *positions;                       /* scratch, room for all shards */
+    uint32_t *numbers;                                      /* the same */
+};
+
+/* NULL without memory. The ports stay the caller's. */
+struct lane *lane_new(const struct lane_options *options);
+void lane_free(struct lane *lane);
+
+struct config;
+/* The process of a lane: makes the real ports, runs both threads until SIGTERM or a failure that only a new process mends.
+ * Returns the exit status. */
+int lane_main(const struct config *config, unsigned number, struct lane_metrics *metrics);
+
+/* One turn of the loop. False when the lane has ended: `lane->failed` says whether it should not have. */
+bool lane_step(struct lane *lane, int wait_ms);
+/* Finish, publish, release, end. */
+void lane_end(struct lane *lane);
+
+uint64_t lane_now_ms(const struct lane *lane);
+/* A number from 0 to `below` - 1. */
+uint64_t lane_random(struct lane *lane, uint64_t below);
+/* Rests after a failure, a little longer each time. */
+void lane_pause(struct lane *lane, const char *what, const struct error *error);
+
+/* Acts on a report of the publisher and frees it. */
+void lane_report(struct lane *lane, struct report *report);
+
+/* ---- shard.c ---- */
+
+void shard_assign(struct lane *lane, const uint32_t *shards, size_t count);
+void shard_revoke_all(struct lane *lane);
+void shard_report(struct lane *lane, const struct report *report);
+/* Takes over what is wanted, forgets what could not be drained in time. */
+void shard_tend(struct lane *lane);
+/* The outcome of a commit is unknown or was refused: the shard is taken over anew, after `delay_ms`. */
+void shard_retake(struct lane *lane, uint32_t shard, uint64_t delay_ms, const char *why);
+void shard_stop(struct lane *lane, uint32_t shard, const char *reason);
+/* Compares epochs with the store; finds lost shards, and stopped ones that an operator has resumed. */
+void shard_look(struct lane *lane);
+/* Writes `settled` of quiet shards. */
+void shard_settle(struct lane *lane);
+bool shard_all_away(const struct lane *lane);
+
+/* ---- process.c ---- */
+
+/* Takes the records and due promotions through the stages, in as many batches as it needs. */
+void process_records(struct lane *lane, struct record *records, size_t count);
+void process_due(struct lane *lane);
+/* A new control version concerns every waiting promotion: notes it in all owned shards. */
+void process_control(struct lane *lane);
+
+#endif

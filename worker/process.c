@@ -1,0 +1,356 @@
+/* One batch through the stages, and what to do when a stage fails.
+ *
+ *   a server is away           the batch is dropped, the input starts again at the positions that are committed
+ *   the store refuses the data the batch is cut in halves until the culprit stands alone: it is answered internal-error
+ *   the commit was fenced, or   its shards are taken over again
+ *   nobody knows how it ended */
+#include "fault.h"
+#include "lane.h"
+#include "log.h"
+
+enum { DUE_LIMIT = 500, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2 };
+
+/* What goes through the stages as one batch. */
+struct portion {
+    struct record *records;
+    size_t record_count;
+    struct promotion_row *due;
+    size_t due_count;
+    bool control; /* no items: only the new control version, for all owned shards */
+    bool refuse;  /* its one record could not be committed as it is */
+    bool dead;    /* its one record kills lanes: it is not read */
+};
+
+static struct batch *take_batch(struct lane *lane) {
+    while (!lane->free_count && !lane->failed) {
+        for (struct report *report = handoff_reports(lane->options.handoff, 100), *next; report; report = next) {
+            next = report->next;
+            lane_report(lane, report);
+        }
+    }
+    return lane->failed ? NULL : lane->free[--lane->free_count];
+}
+
+static void give_back(struct lane *lane, struct batch *batch) {
+    batch_reset(batch);
+    lane->free[lane->free_count++] = batch;
+}
+
+/* ---- putting a batch together ---- */
+
+/* The shard's part of the batch, made when it is first met; NULL for a shard that is not owned. */
+static struct shard_batch *part_of(struct lane *lane, struct batch *batch, uint32_t shard) {
+    struct lane_shard *s = &lane->shards[shard];
+    if (shard >= lane->options.shards || s->state != SHARD_OWNED) return NULL;
+    if (s->in_batch) return s->in_batch;
+    struct shard_batch *part = &batch->shards[batch->shard_count++];
+    *part = (struct shard_batch){.shard = shard,
+                                 .epoch = s->epoch,
+                                 .sequence = s->sequence,
+                                 .first_sequence = s->sequence,
+                                 .head = s->head,
+                                 .first_head = s->head,
+                                 .control_version = s->control_version,
+                                 .now_at = s->now_at};
+    memcpy(part->position, s->position, sizeof part->position);
+    memcpy(part->settled, s->settled, sizeof part->settled);
+    s->in_batch = part;
+    return part;
+}
+
+static void add_due(struct lane *lane, struct batch *batch, const struct promotion_row *row) {
+    struct shard_batch *part = part_of(lane, batch, row->shard);
+    struct promotion *promotion = part ? ARENA_NEW(&batch->arena, struct promotion) : NULL;
+    if (!promotion) return; /* it stays due */
+    promotion->row = *row;
+    batch->items[batch->item_count++] = (struct item){.state = ITEM_DUE, .shard = part, .promotion = promotion};
+}
+
+static void add_record(struct lane *lane, struct batch *batch, const struct record *record) {
+    const struct lane_shard *s = &lane->shards[record->shard];
+    struct shard_batch *part = part_of(lane, batch, record->shard);
+    if (!part || record->offset < s->position[record->topic]) return; /* not ours any more, or done before */
+    batch->items[batch->item_count++] = (struct item){.shard = part, .record = record};
+}
+
+static int fill(struct lane *lane, struct batch *batch, const struct portion *portion) {
+    memcpy(batch->topics, lane->options.topics, sizeof batch->topics);
+    batch->installation_shards = lane->options.shards;
+    batch->items = ARENA_ARRAY(&batch->arena, struct item, portion->due_count + portion->record_count);
+    batch->shards = ARENA_ARRAY(&batch->arena, struct shard_batch, lane->options.shards);
+    if (!batch->items || !batch->shards) return -1;
+    for (size_t i = 0; i < portion->due_count; i++) add_due(lane, batch, &portion->due[i]);
+    for (size_t i = 0; i < portion->record_count; i++) add_record(lane, batch, &portion->records[i]);
+    for (uint32_t n = 0; portion->control && n < lane->options.shards; n++)
+        if (lane->shards[n].control_version != lane->control_version) (void)part_of(lane, batch, n);
+    for (size_t i = 0; i < batch->shard_count; i++) lane->shards[batch->shards[i].shard].in_batch = NULL;
+    return 0;
+}
+
+/* ---- the stages ---- */
+
+static void take_control(const struct lane *lane, struct batch *batch) {
+    batch->policy = lane->policy;
+    batch->control_version = lane->control_version;
+    batch->policy_version = lane->policy_version;
+    batch->policy_digest = lane->policy_digest;
+}
+
+/* Reads the newest policy. */
+static int read_control(struct lane *lane, struct error *error) {
+    struct store *store = lane->options.store;
+    struct store_control control;
+    struct arena arena;
+    const struct policy *policy = NULL;
+    arena_init(&arena, 16 * 1024 * 1024);
+    if (store->operations->control(store, &arena, &control, error) ||
+        (control.policy.p && policy_parse(&arena, control.policy, &policy, error))) {
+        arena_release(&arena);
+        return -1;
+    }
+    arena_release(&lane->policy_arena);
+    lane->policy_arena = arena;
+    lane->policy = policy;
+    lane->control_version = control.version;
+    lane->policy_version = control.policy_version;
+    lane->policy_digest = control.policy_digest;
+    log_line(LOG_INFO, "policy", "control-version=%llu policy-version=%llu", (unsigned long long)control.version,
+             (unsigned long long)control.policy_version);
+    return 0;
+}
+
+static int load_with_policy(struct lane *lane, struct batch *batch, struct error *error) {
+    take_control(lane, batch);
+    if (load(batch, lane->options.store, error)) return -1;
+    if (batch->facts.ret_control_version != lane->control_version) {
+        if (read_control(lane, error)) return -1;
+        take_control(lane, batch);
+        if (load(batch, lane->options.store, error)) return -1;
+    }
+    lane->store_now = batch->facts.ret_now;
+    lane->store_now_ms = lane_now_ms(lane);
+    return 0;
+}
+
+static void mark(struct batch *batch, const struct portion *portion) {
+    for (size_t i = 0; i < batch->item_count && (portion->dead || portion->refuse); i++) {
+        struct item *item = &batch->items[i];
+        bool addressed = item->state != ITEM_DEAD && !portion->dead;
+        item->state = addressed ? ITEM_REFUSED : ITEM_DEAD;
+        item->code = portion->dead ? CODE_CRASHES_WORKER : addressed ? CODE_INTERNAL_ERROR : CODE_NOT_CLOUDEVENT;
+        item->message = portion->dead ? SLICE("workers died on this record; it was not read again")
+                                      : SLICE("the event could not be committed; this is a defect, please report it");
+        item->path = (struct slice){0};
+    }
+}
+
+static int run_stages(struct lane *lane, struct batch *batch, const struct portion *portion, struct error *error) {
+    if (!portion->dead && decode(batch, error)) return -1;
+    mark(batch, portion);
+    fault_point("after-consume");
+    if (load_with_policy(lane, batch, error) || gather(batch, lane->options.registry, lane->options.registry_wait_ms, error) ||
+        decide(batch, error))
+        return -1;
+    fault_point("before-commit");
+    if (commit(batch, lane->options.store, lane->options.owner, error)) return -1;
+    fault_point("after-commit");
+    return 0;
+}
+
+/* ---- afterwards ---- */
+
+static void count_outcomes(struct lane *lane, const struct batch *batch) {
+    static const enum metric of_kind[] = {
+        [RESULT_RELEASE_VERIFIED] = METRIC_VERIFIED,   [RESULT_RELEASE_REJECTED] = METRIC_REJECTED,
+        [RESULT_PROMOTION_WAITING] = METRIC_WAITING,   [RESULT_PROMOTION_PROMOTED] = METRIC_PROMOTED,
+        [RESULT_PROMOTION_REJECTED] = METRIC_REJECTED, [RESULT_PROMOTION_SUPERSEDED] = METRIC_SUPERSEDED,
+        [RESULT_PROMOTION_EXPIRED] = METRIC_EXPIRED,   [RESULT_PROMOTION_EVALUATED] = METRIC_EVALUATED,
+        [RESULT_EVENT_REFUSED] = METRIC_REFUSED,       [RESULT_EVENT_DUPLICATE] = METRIC_DUPLICATES,
+        [RESULT_DEAD_LETTER] = METRIC_DEAD_LETTERS};
+    uint64_t counts[RESULT_SHARD_RESUMED + 1] = {0};
+    for (size_t i = 0; i < batch->answer_count; i++) counts[batch->answers[i].row.kind]++;
+    for (size_t kind = RESULT_NONE + 1; kind < RESULT_SHARD_RESUMED; kind++)
+        if (counts[kind] && of_kind[kind]) metrics_add(lane->options.metrics, of_kind[kind], counts[kind]);
+    metrics_add(lane->options.metrics, METRIC_BATCHES, 1);
+}
+
+/* The store has the batch: the lane knows what its shards are now, and the publisher gets the answers. */
+static void committed(struct lane *lane, struct batch *batch) {
+    for (size_t i = 0; i < batch->shard_count; i++) {
+        const struct shard_batch *part = &batch->shards[i];
+        struct lane_shard *s = &lane->shards[part->shard];
+        if (part->control_version != batch->control_version) lane->next_due = 0;
+        s->sequence = part->sequence;
+        s->head = part->head;
+        s->now_at = batch->now;
+        s->control_version = batch->control_version;
+        memcpy(s->position, part->position, sizeof s->position);
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
+        if (s->cautious) {
+            s->cautious = false;
+            log_line(LOG_INFO, "caution-over", "shard=%u sequence=%llu", part->shard, (unsigned long long)part->sequence);
+        }
+    }
+    if (batch->wake_count) lane->next_due = 0;
+    lane->pause_ms = 0;
+    count_outcomes(lane, batch);
+    if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch})) lane->failed = true;
+}
+
+static void retake_all(struct lane *lane, const struct batch *batch, const char *why) {
+    for (size_t i = 0; i < batch->shard_count; i++) shard_retake(lane, batch->shards[i].shard, 100 + lane_random(lane, 400), why);
+}
+
+static void process(struct lane *lane, const struct portion *portion);
+
+/* Two halves, each a batch of its own; what stands alone is refused; a due promotion that stands alone is left for later. */
+static void bisect(struct lane *lane, const struct portion *portion, const struct error *error) {
+    size_t records = portion->record_count, due = portion->due_count;
+    log_error(LOG_ERROR, "batch-refused", error);
+    metrics_add(lane->options.metrics, METRIC_BISECTIONS, 1);
+    if (records && due) {
+        process(lane, &(struct portion){.due = portion->due, .due_count = due});
+        process(lane, &(struct portion){.records = portion->records, .record_count = records});
+    } else if (records > 1) {
+        process(lane, &(struct portion){.records = portion->records, .record_count = records / 2});
+        process(lane, &(struct portion){.records = portion->records + records / 2, .record_count = records - records / 2});
+    } else if (due > 1) {
+        process(lane, &(struct portion){.due = portion->due, .due_count = due / 2});
+        process(lane, &(struct portion){.due = portion->due + due / 2, .due_count = due - due / 2});
+    } else if (records && !portion->refuse) {
+        process(lane, &(struct portion){.records = portion->records, .record_count = 1, .refuse = true});
+    } else if (records) {
+        shard_stop(lane, portion->records->shard, error->message);
+    } else {
+        lane_pause(lane, "due-refused", error);
+    }
+}
+
+static void process(struct lane *lane, const struct portion *portion) {
+    struct error error = {0};
+    if (lane->pause_until > lane_now_ms(lane) || lane->failed) return; /* a server went away meanwhile */
+    struct batch *batch = take_batch(lane);
+    if (!batch) return;
+    if (fill(lane, batch, portion)) {
+        give_back(lane, batch);
+        lane->failed = true;
+        return;
+    }
+    if (!batch->item_count && !batch->shard_count) {
+        give_back(lane, batch);
+        return;
+    }
+    uint64_t began = lane_now_ms(lane);
+    if (run_stages(lane, batch, portion, &error) == 0) {
+        committed(lane, batch);
+        metrics_add(lane->options.metrics, METRIC_BATCH_MS, lane_now_ms(lane) - began);
+        return;
+    }
+    lane->reassign = true; /* whatever was read and not committed is read again */
+    switch (error.kind) {
+    case ERROR_NONE:
+    case ERROR_UNAVAILABLE:
+        lane_pause(lane, "batch-failed", &error);
+        break;
+    case ERROR_FENCED:
+        log_error(LOG_WARN, "commit-fenced", &error);
+        retake_all(lane, batch, "a commit was refused: another lane writes here, or the store is not as it was");
+        break;
+    case ERROR_UNKNOWN:
+        log_error(LOG_WARN, "commit-unknown", &error);
+        retake_all(lane, batch, "nobody knows whether a commit happened");
+        break;
+    case ERROR_INPUT:
+    case ERROR_INTERNAL:
+        give_back(lane, batch);
+        bisect(lane, portion, &error);
+        return;
+    }
+    give_back(lane, batch);
+}
+
+/* ---- the ways in ---- */
+
+/* A record of a shard on which lanes died goes alone, and is noted before it is read. */
+static void process_cautiously(struct lane *lane, struct record *record) {
+    struct lane_shard *s = &lane->shards[record->shard];
+    struct store *store = lane->options.store;
+    struct error error = {0};
+    struct portion portion = {.records = record, .record_count = 1};
+    bool noted = s->crash_topic == record->topic && s->crash_position == record->offset;
+    if (noted && s->crash_count >= DEATHS_OF_KILLER) {
+        portion.dead = true;
+        metrics_add(lane->options.metrics, METRIC_CRASHES_WORKER, 1);
+        log_line(LOG_ERROR, "crashes-worker", "shard=%u topic=%s offset=%llu", record->shard, lane->options.topics[record->topic],
+                 (unsigned long long)record->offset);
+    } else if (!noted && store->operations->suspect(store, record->shard, s->epoch, lane->options.owner, record->topic,
+                                                    record->offset, &error)) {
+        lane->reassign = true;
+        if (error.kind == ERROR_FENCED)
+            shard_retake(lane, record->shard, 100, "another lane has taken it over");
+        else
+            lane_pause(lane, "suspect-failed", &error);
+        return;
+    }
+    process(lane, &portion);
+}
+
+void process_records(struct lane *lane, struct record *records, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct lane_shard *s = records[i].shard < lane->options.shards ? &lane->shards[records[i].shard] : NULL;
+        if (!s || s->state != SHARD_OWNED) continue;
+        if (s->cautious)
+            process_cautiously(lane, &records[i]);
+        else
+            records[kept++] = records[i];
+    }
+    metrics_add(lane->options.metrics, METRIC_RECORDS_CONSUMED, kept);
+    if (kept) process(lane, &(struct portion){.records = records, .record_count = kept});
+}
+
+void process_due(struct lane *lane) {
+    struct store *store = lane->options.store;
+    struct error error = {0};
+    struct promotion_row *rows;
+    size_t row_count, shard_count = 0;
+    struct arena arena;
+    uint64_t now = lane_now_ms(lane);
+    if (now < lane->next_due || !lane->store_now) return;
+    lane->next_due = now + DUE_EVERY_MS;
+    for (uint32_t n = 0; n < lane->options.shards; n++)
+        if (lane->shards[n].state == SHARD_OWNED && !lane->shards[n].cautious) lane->numbers[shard_count++] = n;
+    if (!shard_count) return;
+    arena_init(&arena, 64 * 1024 * 1024);
+    instant until = lane->store_now + (instant)(now - lane->store_now_ms) * 1000;
+    if (store->operations->due(store, &arena, lane->numbers, shard_count, until, DUE_LIMIT, &rows, &row_count, &error)) {
+        lane_pause(lane, "due-failed", &error);
+    } else if (row_count) {
+        if (row_count == DUE_LIMIT) lane->next_due = now;
+        process(lane, &(struct portion){.due = rows, .due_count = row_count});
+    }
+    arena_release(&arena);
+}
+
+/* An empty load tells the newest version and the store's clock. */
+void process_control(struct lane *lane) {
+    struct store *store = lane->options.store;
+    struct store_facts facts = {0};
+    struct error error = {0};
+    struct arena arena;
+    bool behind = false;
+    arena_init(&arena, 1024 * 1024);
+    int result = store->operations->load(store, &arena, &facts, &error);
+    arena_release(&arena);
+    if (result || (facts.ret_control_version != lane->control_version && read_control(lane, &error))) {
+        lane_pause(lane, "control-failed", &error);
+        return;
+    }
+    lane->store_now = facts.ret_now;
+    lane->store_now_ms = lane_now_ms(lane);
+    for (uint32_t n = 0; n < lane->options.shards; n++) {
+        const struct lane_shard *s = &lane->shards[n];
+        behind |= s->state == SHARD_OWNED && s->control_version != lane->control_version;
+    }
+    if (behind) process(lane, &(struct portion){.control = true});
+}
