@@ -1,9 +1,10 @@
 #!/bin/bash
-# Installs the Debian packages that are missing: deploy/packages.sh build|run|test ...
+# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint ...
 # The one list of what Sluice needs. Does nothing (and asks for nothing) when all are there.
 #   build  compile both programs
 #   run    run them here: Kafka, Postgres and a registry on this machine
 #   test   build and run the tests
+#   lint   tests/run.sh lint
 # --list prints the names instead, for a Dockerfile or an image of one's own.
 set -euo pipefail
 
@@ -11,6 +12,7 @@ build=(gcc libc6-dev cmake ninja-build pkg-config
        librdkafka-dev libjson-c-dev libssl-dev libcurl4-openssl-dev libpq-dev libyaml-dev libmicrohttpd-dev libpcre2-dev)
 run=(ca-certificates curl default-jre-headless maven postgresql docker-registry procps util-linux)
 test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yaml)
+lint=(clang clang-format clang-tidy cppcheck)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
 
@@ -21,11 +23,12 @@ for argument in "$@"; do
     build) packages+=("${build[@]}") ;;
     run) packages+=("${run[@]}") ;;
     test) packages+=("${test[@]}") ;;
+    lint) packages+=("${lint[@]}") ;;
     --list) list=yes ;;
-    *) fail "unknown set '$argument'; say build, run or test" ;;
+    *) fail "unknown set '$argument'; say build, run, test or lint" ;;
     esac
 done
-[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run or test"
+[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test or lint"
 if [ $list = yes ]; then printf '%s\n' "${packages[@]}"; exit; fi
 
 command -v dpkg-query >/dev/null || fail "this is not Debian; install what answers to: ${packages[*]}"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests:
-#   tests/run.sh [unit|component|system|full] [filter]
-# Without an argument: unit, component and system. full: these, and every test that is too long for each change.
+#   tests/run.sh [unit|component|system|full|lint] [filter]
+# Without an argument: unit, component and system. full: these, and every test that is too long for each change. lint: what
+# clang, clang-tidy, clang-format and cppcheck say.
 # filter: only programs whose name (as printed) contains it. Ends with the line "N passed, N failed, N skipped";
 # exit status 0 when none failed, 1 when one did, 2 when the tests could not be run. README.md beside this file says more.
 set -euo pipefail
@@ -15,9 +16,9 @@ fail() { echo "run.sh: $*" >&2; exit 2; }
 kinds=(unit component system)
 full=no
 case ${1-} in
-unit | component | system) kinds=("$1"); shift ;;
+unit | component | system | lint) kinds=("$1"); shift ;;
 full) full=yes; shift ;;
--h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit ;;
+-h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit ;;
 -*) fail "unknown option '$1'; see tests/run.sh --help" ;;
 esac
 filter=${1-}
@@ -152,7 +153,7 @@ programs() { # kind
         name=$(basename "$source" .c)
         printf '%s\t%s\t%s\n' "$1/$name" "$source" "$build/tests/$1/$name"
     done
-    for source in "$root/tests/$1"/*.py "$root/tests/$1"/contract/*.py "$root/tests/$1"/test_*.sh; do
+    for source in "$root/tests/$1"/*.py "$root/tests/$1"/contract/*.py "$root/tests/$1"/*.sh; do
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
         case $(basename "$source") in
@@ -168,7 +169,7 @@ programs() { # kind
 
 run_kind() { # kind
     local name source command needs_stack=yes
-    [ "$1" != unit ] || needs_stack=no
+    case $1 in unit | lint) needs_stack=no ;; esac
     while IFS=$'\t' read -r name source command <&3; do
         [[ $name == *"$filter"* ]] || continue
         [ $needs_stack = no ] || start_stack
@@ -180,7 +181,11 @@ run_kind() { # kind
 }
 
 packages=(build test)
-[ "${kinds[*]}" = unit ] || packages+=(run)
+case ${kinds[*]} in
+unit) ;;
+lint) packages+=(lint) ;;
+*) packages+=(run) ;;
+esac
 "$root/deploy/packages.sh" "${packages[@]}"
 "$root/deploy/build.sh" asan
 mkdir -p "$logs"
