@@ -30,26 +30,29 @@ class Sender:
     def send(self, event, topic=None):
         return self.send_raw(topic or event.topic, *event.record(), event.partition)
 
+    def produce(self, topic, key, headers, value, partition=None):
+        """Does not wait for the acknowledgement, but for room."""
+        where = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self.producer.produce(self.prefix + topic, value=value, key=key, headers=headers, on_delivery=self._delivered, **where)
+                return
+            except BufferError:
+                self.producer.poll(0.1)
+
     def send_all(self, events):
         """Many, in order; returns their number when all are acknowledged."""
         count = 0
         for event in events:
-            key, headers, value = event.record()
-            while True:
-                try:
-                    self.producer.produce(self.prefix + event.topic, value=value, key=key, headers=headers,
-                                          on_delivery=self._delivered)
-                    break
-                except BufferError:
-                    self.producer.poll(0.1)
+            self.produce(event.topic, *event.record(), event.partition)
             count += 1
             if count % 1000 == 0:
                 self.producer.poll(0)
         self.flush()
         return count
 
-    def flush(self):
-        self.producer.flush(60)
+    def flush(self, seconds=60):
+        self.producer.flush(seconds)
         if self.failed or len(self.producer):
             raise RuntimeError(f"Kafka did not acknowledge: {self.failed[:3]}, {len(self.producer)} still waiting")
 
