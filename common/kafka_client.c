@@ -179,6 +179,10 @@ static const struct meaning {
      ERROR_UNAVAILABLE,
      "kafka-timeout",
      "check kafka.bootstrap-servers and that the brokers are up"},
+    {{RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS},
+     ERROR_UNAVAILABLE,
+     "kafka-timeout",
+     "the last transaction of that id is still being ended; try again"},
     {{RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, RD_KAFKA_RESP_ERR__SSL},
      ERROR_UNAVAILABLE,
      "kafka-denied",
@@ -226,22 +230,29 @@ static const struct meaning *meaning_of(rd_kafka_resp_err_t code) {
     return NULL;
 }
 
+/* The last failure of a connection explains why nothing is answered. */
+static void copy_trouble(const struct kafka_client *client, const struct meaning *meaning, char *to, size_t room) {
+    *to = '\0';
+    if (!meaning || (strcmp(meaning->code, "kafka-unreachable") != 0 && strcmp(meaning->code, "kafka-timeout") != 0)) return;
+    (void)pthread_mutex_lock(&trouble_lock);
+    if (*client->trouble) (void)snprintf(to, room, " (%s)", client->trouble);
+    (void)pthread_mutex_unlock(&trouble_lock);
+}
+
 __attribute__((format(printf, 5, 0))) static int fail(const struct kafka_client *client, struct error *error,
                                                       rd_kafka_resp_err_t code, const char *reason, const char *format,
                                                       va_list arguments) {
-    const struct meaning *meaning = meaning_of(code);
-    char tried[200], trouble[sizeof client->trouble] = "";
+    char tried[200], trouble[sizeof client->trouble + 4], fatal_reason[400];
     (void)vsnprintf(tried, sizeof tried, format, arguments);
-    bool network = meaning && (strcmp(meaning->code, "kafka-unreachable") == 0 || strcmp(meaning->code, "kafka-timeout") == 0);
-    if (network) {
-        (void)pthread_mutex_lock(&trouble_lock);
-        memcpy(trouble, client->trouble, sizeof trouble);
-        (void)pthread_mutex_unlock(&trouble_lock);
-    }
+    /* After a fatal error all others only follow from it. */
+    rd_kafka_resp_err_t fatal = client->rk ? rd_kafka_fatal_error(client->rk, fatal_reason, sizeof fatal_reason) : 0;
+    if (fatal) code = fatal, reason = fatal_reason;
+    const struct meaning *meaning = meaning_of(code);
+    copy_trouble(client, meaning, trouble, sizeof trouble);
     if (!reason || !*reason) reason = rd_kafka_err2str(code);
     return error_set(error, meaning ? meaning->kind : ERROR_INTERNAL, meaning ? meaning->code : "kafka-error",
-                     "could not %s at %s: %s%s%s%s%s%s", tried, client->options->bootstrap_servers, reason, *trouble ? " (" : "",
-                     trouble, *trouble ? ")" : "", meaning ? "; " : "", meaning ? meaning->advice : "");
+                     "could not %s at %s: %s%s%s%s", tried, client->options->bootstrap_servers, reason, trouble,
+                     meaning ? "; " : "", meaning ? meaning->advice : "");
 }
 
 int kafka_client_fail(const struct kafka_client *client, struct error *error, rd_kafka_resp_err_t code, const char *reason,

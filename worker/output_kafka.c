@@ -41,15 +41,6 @@ static void transactional_release(struct transactional *producer) {
     kafka_client_close(&producer->client);
 }
 
-/* A fatal error hides behind others once it has happened: name the first. */
-static int fail(struct transactional *producer, rd_kafka_error_t *cause, const char *tried, struct error *error) {
-    char reason[400];
-    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(producer->client.rk, reason, sizeof reason);
-    if (!fatal) return kafka_client_fail_with(&producer->client, error, cause, "%s", tried);
-    rd_kafka_error_destroy(cause);
-    return kafka_client_fail(&producer->client, error, fatal, reason, "%s", tried);
-}
-
 static int transactional_init(struct transactional *producer, const struct kafka_options *options, const char *id, int timeout_ms,
                               struct error *error) {
     const struct kafka_setting more[] = {{"transactional.id", id}};
@@ -58,7 +49,7 @@ static int transactional_init(struct transactional *producer, const struct kafka
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     if (kafka_client_open(&producer->client, conf, KAFKA_ROLE_OUTPUT, error)) return -1;
     rd_kafka_error_t *cause = rd_kafka_init_transactions(producer->client.rk, timeout_ms);
-    return cause ? fail(producer, cause, "initialise transactions", error) : 0;
+    return cause ? kafka_client_fail_with(&producer->client, error, cause, "initialise transactions") : 0;
 }
 
 /* Topic handles, and what the first produce would otherwise wait a second for. */
@@ -129,7 +120,7 @@ static int output_begin(struct output *output, int which, struct error *error) {
     struct transactional *producer = ready(output, which, error);
     if (!producer) return -1;
     rd_kafka_error_t *cause = rd_kafka_begin_transaction(producer->client.rk);
-    return cause ? fail(producer, cause, "begin a transaction", error) : 0;
+    return cause ? kafka_client_fail_with(&producer->client, error, cause, "begin a transaction") : 0;
 }
 
 static rd_kafka_headers_t *make_headers(const struct output_record *record) {
@@ -163,7 +154,7 @@ static int output_produce(struct output *output, int which, const struct output_
     for (int waited = 0; (cause = enqueue(producer, record, headers)); waited += 50) {
         if (rd_kafka_error_code(cause) != RD_KAFKA_RESP_ERR__QUEUE_FULL || waited >= FULL_MS) {
             rd_kafka_headers_destroy(headers);
-            return fail(producer, cause, "publish a result", error);
+            return kafka_client_fail_with(&producer->client, error, cause, "publish a result");
         }
         rd_kafka_error_destroy(cause);
         (void)rd_kafka_poll(producer->client.rk, 50);
@@ -178,7 +169,7 @@ static int output_commit(struct output *output, int which, struct error *error) 
     if (!producer) return -1;
     rd_kafka_error_t *cause = rd_kafka_commit_transaction(producer->client.rk, COMMIT_MS);
     if (!cause) return 0;
-    (void)fail(producer, cause, "commit a transaction", error);
+    (void)kafka_client_fail_with(&producer->client, error, cause, "commit a transaction");
     if (error && error->kind != ERROR_FENCED) error->kind = ERROR_UNKNOWN;
     return -1;
 }

@@ -1,0 +1,287 @@
+/* The input log's port on a real Kafka: assignment, positions, and what a lane sees of its group. time-limit: 180 */
+#include "input.h"
+#include "kafka.h"
+#include "text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include "broker.h"
+
+static struct error error;
+
+#define MUST(call)                                                                                                               \
+    do {                                                                                                                         \
+        if (call) fail_msg("%s: %s", #call, error.message);                                                                      \
+    } while (0)
+
+enum { PARTITIONS = 4 };
+
+static struct input *open_input(const struct kafka_options *options, const char *member) {
+    char name[100];
+    (void)snprintf(name, sizeof name, "%s%s", options->topic_prefix, member);
+    struct input *input = input_kafka_new(options, name, &error);
+    if (!input) fail_msg("%s", error.message);
+    return input;
+}
+
+/* Polls until an event of that kind, for at most 30 s. */
+static struct input_event await(struct input *input, enum input_event_kind kind) {
+    struct input_event event;
+    for (long end = broker_ms() + 30000; broker_ms() < end;) {
+        MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
+        if (event.kind == kind && (kind != INPUT_RECORDS || event.record_count)) return event;
+    }
+    fail_msg("no event of kind %d came", kind);
+    return event;
+}
+
+/* The key that lands on a partition. */
+static struct slice key_of(uint32_t partition, char to[16]) {
+    for (unsigned i = 0;; i++) {
+        struct slice key = slice_of(to, (size_t)snprintf(to, 16, "p%u", i));
+        if (text_murmur2(key) % PARTITIONS == partition) return key;
+    }
+}
+
+static void send_records(const struct kafka_options *options, enum kafka_topic topic, uint32_t partition, unsigned count,
+                         size_t value_size) {
+    struct kafka_producer *producer = kafka_producer_new(options, 20000, &error);
+    const struct record_header headers[] = {{SLICE("content-type"), SLICE("application/json")}, {SLICE("null"), {0}}};
+    char key[16], *value = calloc(1, value_size + 1);
+    uint32_t landed;
+    int64_t offset;
+    for (unsigned i = 0; i < count; i++)
+        MUST(kafka_producer_send(producer, topic, key_of(partition, key), slice_of(value, value_size), headers, 2, &landed,
+                                 &offset, &error));
+    assert_int_equal(landed, partition);
+    free(value);
+    kafka_producer_free(producer);
+}
+
+static struct input_position position_of(uint32_t shard, uint64_t builds, uint64_t requests) {
+    return (struct input_position){shard, {0, builds, requests}};
+}
+
+/* Collects records until there are `count` of them in all; checks that offsets of each partition follow each other. */
+static void expect_records(struct input *input, unsigned count, uint64_t next[INPUT_TOPICS + 1][PARTITIONS]) {
+    while (count) {
+        struct input_event event = await(input, INPUT_RECORDS);
+        assert_true(event.record_count <= count);
+        for (size_t i = 0; i < event.record_count; i++) {
+            const struct record *record = &event.records[i];
+            assert_int_equal(record->offset, next[record->topic][record->shard]++);
+            assert_int_equal(text_murmur2(record->key) % PARTITIONS, record->shard);
+            assert_int_equal(record->header_count, 2);
+            assert_true(slice_is(record_header(record, "content-type"), "application/json"));
+            assert_null(record->headers[1].value.p);
+        }
+        count -= (unsigned)event.record_count;
+        input->operations->free_records(input);
+    }
+}
+
+static void records_come_from_the_given_positions_and_again_after_another_assign(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    send_records(&options, KAFKA_BUILDS, 1, 5, 10);
+    send_records(&options, KAFKA_REQUESTS, 1, 7, 10);
+    send_records(&options, KAFKA_REQUESTS, 3, 4, 10);
+    struct input *input = open_input(&options, "lane");
+    uint32_t partitions = 0;
+    MUST(input->operations->partitions(input, INPUT_BUILDS, &partitions, &error));
+    assert_int_equal(partitions, PARTITIONS);
+    struct input_event event = await(input, INPUT_ASSIGNED);
+    assert_int_equal(event.shard_count, PARTITIONS);
+    int64_t start[INPUT_TOPICS + 1], end[INPUT_TOPICS + 1];
+    MUST(input->operations->bounds(input, 1, start, end, &error));
+    assert_int_equal(start[INPUT_BUILDS], 0);
+    assert_int_equal(end[INPUT_BUILDS], 5);
+    assert_int_equal(end[INPUT_REQUESTS], 7);
+
+    const struct input_position first[] = {position_of(1, 2, 0), position_of(3, 0, 4)};
+    MUST(input->operations->assign(input, first, 2, &error));
+    uint64_t next[INPUT_TOPICS + 1][PARTITIONS] = {[INPUT_BUILDS] = {[1] = 2}, [INPUT_REQUESTS] = {[3] = 4}};
+    expect_records(input, 3 + 7, next);
+    MUST(input->operations->poll(input, 300, 100, 100000, &event, &error));
+    assert_int_equal(event.kind, INPUT_RECORDS);
+    assert_int_equal(event.record_count, 0);
+    input->operations->report(input, (struct input_position[]){position_of(1, 5, 7)}, 1);
+
+    const struct input_position again[] = {position_of(1, 5, 6), position_of(3, 0, 1)};
+    for (int round = 0; round < 20; round++) { /* what was fetched for the assignment before must never come */
+        MUST(input->operations->assign(input, again, 2, &error));
+        memset(next, 0, sizeof next);
+        next[INPUT_BUILDS][1] = 5, next[INPUT_REQUESTS][1] = 6, next[INPUT_REQUESTS][3] = 1;
+        if (round % 2) expect_records(input, 1 + 3, next);
+    }
+    input->operations->free(input);
+}
+
+static void limits_bound_a_batch_and_nothing_waits_to_fill_it(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    send_records(&options, KAFKA_REQUESTS, 0, 40, 50000);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    MUST(input->operations->assign(input, (struct input_position[]){position_of(0, 0, 0)}, 1, &error));
+    struct input_event event = await(input, INPUT_RECORDS); /* now fetching goes on in the background */
+    unsigned seen = (unsigned)event.record_count;
+    sleep(1);
+    MUST(input->operations->poll(input, 1000, 3, 10000000, &event, &error));
+    assert_int_equal(event.record_count, 3);
+    seen += 3;
+    MUST(input->operations->poll(input, 1000, 1000, 200000, &event, &error));
+    assert_true(event.record_count >= 3 && event.record_count <= 5);
+    seen += (unsigned)event.record_count;
+    long before = broker_ms();
+    while (seen < 40) {
+        MUST(input->operations->poll(input, 5000, 1000, 10000000, &event, &error));
+        seen += (unsigned)event.record_count;
+    }
+    assert_true(broker_ms() - before < 4000);
+    assert_int_equal(seen, 40);
+    input->operations->free(input);
+}
+
+static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    send_records(&options, KAFKA_REQUESTS, 0, 2, 10);
+    send_records(&options, KAFKA_REQUESTS, 2, 2, 10);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    const struct input_position positions[] = {position_of(0, 0, 0), position_of(2, 0, 77)};
+    MUST(input->operations->assign(input, positions, 2, &error));
+    bool told = false;
+    unsigned records = 0;
+    for (long end = broker_ms() + 20000; broker_ms() < end && !(told && records == 2);) {
+        struct input_event event;
+        MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
+        if (event.kind == INPUT_RECORDS) records += (unsigned)event.record_count;
+        if (event.kind != INPUT_BELOW_LOG) continue;
+        told = true;
+        assert_int_equal(event.shards[0], 2);
+        assert_int_equal(event.topic, INPUT_REQUESTS);
+        assert_int_equal(event.log_start, 0);
+        assert_int_equal(event.log_end, 2);
+    }
+    assert_true(told);
+    assert_int_equal(records, 2);
+    input->operations->free(input);
+}
+
+/* Lets both members take part until each holds half, both topics' same partitions. */
+static void settle_two(struct input *inputs[2], uint32_t owner[PARTITIONS]) {
+    size_t held[2] = {PARTITIONS, 0};
+    for (long end = broker_ms() + 30000; broker_ms() < end && (held[0] != PARTITIONS / 2 || held[1] != PARTITIONS / 2);)
+        for (size_t i = 0; i < 2; i++) {
+            struct input_event event;
+            MUST(inputs[i]->operations->poll(inputs[i], 50, 100, 100000, &event, &error));
+            if (event.kind == INPUT_REVOKED) {
+                held[i] = 0;
+                MUST(inputs[i]->operations->assign(inputs[i], NULL, 0, &error));
+            } else if (event.kind == INPUT_ASSIGNED) {
+                struct input_position positions[PARTITIONS];
+                held[i] = event.shard_count;
+                for (size_t s = 0; s < event.shard_count; s++) {
+                    owner[event.shards[s]] = (uint32_t)i;
+                    positions[s] = position_of(event.shards[s], 0, 0);
+                }
+                MUST(inputs[i]->operations->assign(inputs[i], positions, event.shard_count, &error));
+            }
+        }
+    assert_int_equal(held[0], PARTITIONS / 2);
+    assert_int_equal(held[1], PARTITIONS / 2);
+}
+
+static void two_members_share_the_shards_and_a_restart_has_its_own_back(void **state) {
+    (void)state;
+    char prefix[64];
+    uint32_t owner[PARTITIONS];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    struct input *inputs[2] = {open_input(&options, "a"), NULL};
+    struct input_event event = await(inputs[0], INPUT_ASSIGNED);
+    assert_int_equal(event.shard_count, PARTITIONS);
+    MUST(inputs[0]->operations->assign(inputs[0], NULL, 0, &error));
+    inputs[1] = open_input(&options, "b");
+    settle_two(inputs, owner);
+    for (uint32_t shard = 0; shard < PARTITIONS; shard++) {
+        send_records(&options, KAFKA_BUILDS, shard, 1, 10);
+        send_records(&options, KAFKA_REQUESTS, shard, 1, 10);
+    }
+    uint64_t next[INPUT_TOPICS + 1][PARTITIONS] = {{0}};
+    expect_records(inputs[0], PARTITIONS, next);
+    expect_records(inputs[1], PARTITIONS, next);
+
+    inputs[1]->operations->free(inputs[1]); /* as a kill would: a static member says no goodbye */
+    long before = broker_ms();
+    inputs[1] = open_input(&options, "b");
+    event = await(inputs[1], INPUT_ASSIGNED);
+    print_message("a restarted member has its shards after %ld ms\n", broker_ms() - before);
+    assert_int_equal(event.shard_count, PARTITIONS / 2);
+    for (size_t i = 0; i < event.shard_count; i++) assert_int_equal(owner[event.shards[i]], 1);
+    for (size_t i = 0; i < 2; i++) inputs[i]->operations->free(inputs[i]);
+}
+
+static void a_member_more_than_there_are_shards_waits_in_peace(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct input *inputs[2] = {open_input(&options, "a"), open_input(&options, "b")};
+    size_t assigned = 0, events = 0;
+    for (long end = broker_ms() + 8000; broker_ms() < end;)
+        for (size_t i = 0; i < 2; i++) {
+            struct input_event event;
+            MUST(inputs[i]->operations->poll(inputs[i], 50, 100, 100000, &event, &error));
+            if (event.kind == INPUT_RECORDS) continue;
+            events++;
+            if (event.kind == INPUT_ASSIGNED) assigned = event.shard_count;
+            MUST(inputs[i]->operations->assign(inputs[i], NULL, 0, &error));
+        }
+    assert_true(assigned <= 1);
+    assert_true(events >= 2 && events <= 6); /* not one rebalance after the other */
+    for (size_t i = 0; i < 2; i++) inputs[i]->operations->free(inputs[i]);
+}
+
+static void a_second_process_of_the_same_name_fences_the_first(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct input *first = open_input(&options, "same");
+    await(first, INPUT_ASSIGNED);
+    MUST(first->operations->assign(first, NULL, 0, &error));
+    struct input *second = open_input(&options, "same");
+    await(second, INPUT_ASSIGNED);
+    int result = 0;
+    for (long end = broker_ms() + 20000; broker_ms() < end && !result;) {
+        struct input_event event;
+        error.kind = ERROR_NONE;
+        result = first->operations->poll(first, 100, 10, 10000, &event, &error);
+        if (!result && event.kind == INPUT_REVOKED) MUST(first->operations->assign(first, NULL, 0, &error));
+    }
+    assert_int_equal(result, -1);
+    assert_int_equal(error.kind, ERROR_FENCED);
+    assert_non_null(strstr(error.message, "worker.name"));
+    first->operations->free(first);
+    second->operations->free(second);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
+        cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
+        cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
+        cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
+        cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
+        cmocka_unit_test(a_second_process_of_the_same_name_fences_the_first),
+    };
+    return cmocka_run_group_tests_name("kafka_input", tests, broker_start, broker_stop);
+}

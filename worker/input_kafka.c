@@ -1,0 +1,362 @@
+#include "input.h"
+
+#include "kafka_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the group has said since the last poll that told the lane. */
+enum group_state { GROUP_QUIET, GROUP_ASSIGNED, GROUP_REVOKED };
+
+/* A partition whose position is not in its log. */
+struct outside {
+    uint32_t shard;
+    enum input_topic topic;
+};
+
+struct input_kafka {
+    struct input input;
+    struct kafka_client client;
+    rd_kafka_queue_t *queue;
+    char names[INPUT_TOPICS + 1][KAFKA_TOPIC_MAX + 1];
+
+    enum group_state group;
+    bool revoked;             /* the lane was told, and the group waits for `assign` with none */
+    struct error group_error; /* of a rebalance that failed, or ERROR_NONE */
+    uint32_t *shards;         /* of the last assignment, and of an INPUT_BELOW_LOG */
+    size_t shard_count, shard_room;
+    struct outside *outside;
+    size_t outside_count, outside_room;
+
+    rd_kafka_message_t **messages; /* given to the lane, or on the way to it */
+    size_t message_count, message_room;
+    struct record *records; /* as many as messages */
+    size_t record_room;
+    struct kafka_headers headers;
+    size_t usual_size; /* bytes of a record lately: how many fit a limit of bytes */
+};
+
+static struct input_kafka *self(struct input *input) { return (struct input_kafka *)input; }
+
+/* Makes room for `count` elements of `size`, or returns false. */
+static bool reserve(void **array, size_t *room, size_t count, size_t size) {
+    if (count <= *room) return true;
+    size_t wanted = *room ? *room : 64;
+    while (wanted < count) wanted *= 2;
+    void *grown = realloc(*array, wanted * size);
+    if (!grown) return false;
+    *array = grown;
+    *room = wanted;
+    return true;
+}
+
+/* ---- the group ---- */
+
+static bool find_topic(const struct input_kafka *kafka, const char *name, enum input_topic *ret_topic) {
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        if (strcmp(name, kafka->names[topic]) == 0) return *ret_topic = topic, true;
+    return false;
+}
+
+static int note_assignment(struct input_kafka *kafka, const rd_kafka_topic_partition_list_t *partitions, struct error *error) {
+    size_t count[INPUT_TOPICS + 1] = {0};
+    kafka->shard_count = 0;
+    if (!reserve((void **)&kafka->shards, &kafka->shard_room, (size_t)partitions->cnt, sizeof *kafka->shards))
+        return error_memory(error);
+    for (int i = 0; i < partitions->cnt; i++) {
+        enum input_topic topic;
+        if (!find_topic(kafka, partitions->elems[i].topic, &topic)) continue;
+        count[topic]++;
+        if (topic == INPUT_BUILDS) kafka->shards[kafka->shard_count++] = (uint32_t)partitions->elems[i].partition;
+    }
+    if (count[INPUT_BUILDS] == count[INPUT_REQUESTS]) return 0;
+    return error_set(error, ERROR_UNAVAILABLE, "kafka-no-topic",
+                     "the group gave %zu partitions of %s and %zu of %s; both need equally many (sluice topics check), and all "
+                     "members of group %s the same topic-prefix",
+                     count[INPUT_BUILDS], kafka->names[INPUT_BUILDS], count[INPUT_REQUESTS], kafka->names[INPUT_REQUESTS],
+                     kafka->client.options->group);
+}
+
+/* An answer to the group, unlike NULL, which gives everything back and joins again. */
+static void assign_none(rd_kafka_t *rk) {
+    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
+    (void)rd_kafka_assign(rk, none);
+    rd_kafka_topic_partition_list_destroy(none);
+}
+
+/* Runs inside poll. The group waits until `assign` answers it; here it is only written down. */
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions, void *opaque) {
+    struct input_kafka *kafka = (struct input_kafka *)((char *)opaque - offsetof(struct input_kafka, client));
+    kafka->group_error.kind = ERROR_NONE;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        kafka->group = GROUP_ASSIGNED;
+        if (note_assignment(kafka, partitions, &kafka->group_error)) {
+            kafka->group = GROUP_QUIET;
+            assign_none(rk);
+        }
+    } else {
+        kafka->group = GROUP_REVOKED;
+        if (code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
+            kafka_client_fail(&kafka->client, &kafka->group_error, code, NULL, "rebalance group %s",
+                              kafka->client.options->group);
+    }
+    rd_kafka_yield(rk); /* poll returns at once */
+}
+
+/* ---- records ---- */
+
+static void input_free_records(struct input *input) {
+    struct input_kafka *kafka = self(input);
+    for (size_t i = 0; i < kafka->message_count; i++) rd_kafka_message_destroy(kafka->messages[i]);
+    kafka->message_count = 0;
+    kafka->headers.count = 0;
+}
+
+/* How many records may come at once: as many as are left, and as probably fit the bytes. */
+static size_t appetite(const struct input_kafka *kafka, size_t limit, size_t bytes, size_t taken) {
+    size_t left = limit - kafka->message_count;
+    if (!kafka->message_count) return 1; /* only the first is waited for */
+    size_t fitting = taken < bytes ? (bytes - taken) / kafka->usual_size + 1 : 0;
+    return fitting < left ? fitting : left;
+}
+
+static size_t size_of(const rd_kafka_message_t *message) { return message->len + message->key_len + 64; }
+
+/* Errors come as messages: they are taken out of those that have just come. Returns 0, or -1 for one that is not a
+ * partition's alone. */
+static int sort_out(struct input_kafka *kafka, size_t first, struct error *error) {
+    size_t kept = first;
+    int result = 0;
+    for (size_t i = first; i < kafka->message_count; i++) {
+        rd_kafka_message_t *message = kafka->messages[i];
+        enum input_topic topic;
+        if (!message->err) {
+            kafka->messages[kept++] = message;
+            continue;
+        }
+        bool ours = message->rkt && find_topic(kafka, rd_kafka_topic_name(message->rkt), &topic);
+        if (ours && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+            if (reserve((void **)&kafka->outside, &kafka->outside_room, kafka->outside_count + 1, sizeof *kafka->outside))
+                kafka->outside[kafka->outside_count++] = (struct outside){(uint32_t)message->partition, topic};
+            else
+                result = error_memory(error);
+        } else if (message->err != RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) { /* after that one the group revokes */
+            result = kafka_client_fail(&kafka->client, error, message->err, rd_kafka_message_errstr(message), "consume %s%s%s",
+                                       kafka->names[INPUT_BUILDS], " and ", kafka->names[INPUT_REQUESTS]);
+        }
+        rd_kafka_message_destroy(message);
+    }
+    kafka->message_count = kept;
+    return result;
+}
+
+/* Fills `messages` with what is there; waits only for the first. */
+static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, size_t bytes, struct error *error) {
+    size_t taken = 0;
+    for (;;) {
+        size_t first = kafka->message_count, wanted = appetite(kafka, limit, bytes, taken);
+        if (!wanted) return 0;
+        if (!reserve((void **)&kafka->messages, &kafka->message_room, first + wanted, sizeof *kafka->messages))
+            return error_memory(error);
+        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, first ? 0 : wait_ms, kafka->messages + first, wanted);
+        if (got <= 0) return 0;
+        kafka->message_count += (size_t)got;
+        if (sort_out(kafka, first, error)) return -1;
+        if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
+        for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
+        kafka->usual_size = taken / kafka->message_count;
+    }
+}
+
+static int make_record(struct input_kafka *kafka, size_t i, struct error *error) {
+    rd_kafka_message_t *message = kafka->messages[i];
+    struct record *record = &kafka->records[i];
+    *record = (struct record){.shard = (uint32_t)message->partition,
+                              .offset = (uint64_t)message->offset,
+                              .key = slice_of(message->key, message->key_len),
+                              .value = slice_of(message->payload, message->len)};
+    (void)find_topic(kafka, rd_kafka_topic_name(message->rkt), &record->topic);
+    int headers = kafka_headers_add(&kafka->headers, message);
+    if (headers < 0) return error_memory(error);
+    record->header_count = (size_t)headers;
+    return 0;
+}
+
+static int make_records(struct input_kafka *kafka, struct error *error) {
+    if (!reserve((void **)&kafka->records, &kafka->record_room, kafka->message_count, sizeof *kafka->records))
+        return error_memory(error);
+    for (size_t i = 0; i < kafka->message_count; i++)
+        if (make_record(kafka, i, error)) return -1;
+    const struct record_header *headers = kafka->headers.all; /* only now does the array stay where it is */
+    for (size_t i = 0; i < kafka->message_count; i++) {
+        kafka->records[i].headers = headers;
+        headers += kafka->records[i].header_count;
+    }
+    return 0;
+}
+
+/* ---- the port ---- */
+
+static int input_partitions(struct input *input, enum input_topic topic, uint32_t *ret_count, struct error *error) {
+    return kafka_client_partitions(&self(input)->client, kafka_input_topic(topic), KAFKA_QUESTION_MS, ret_count, error);
+}
+
+static int bounds_of(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t *ret_start, int64_t *ret_end,
+                     struct error *error) {
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->client.rk, kafka->names[topic], (int32_t)shard, ret_start,
+                                                                ret_end, KAFKA_QUESTION_MS);
+    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for offsets of %s, partition %u", kafka->names[topic],
+                                    shard)
+                : 0;
+}
+
+static int input_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
+                        int64_t ret_end[INPUT_TOPICS + 1], struct error *error) {
+    int64_t start[INPUT_TOPICS + 1] = {0}, end[INPUT_TOPICS + 1] = {0};
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        if (bounds_of(self(input), shard, topic, &start[topic], &end[topic], error)) return -1;
+    memcpy(ret_start, start, sizeof start);
+    memcpy(ret_end, end, sizeof end);
+    return 0;
+}
+
+/* An event that waits to be told, before any record. */
+static bool tell_group(struct input_kafka *kafka, struct input_event *event) {
+    if (kafka->group == GROUP_QUIET) return false;
+    input_free_records(&kafka->input); /* they would be fetched again from the positions that assign gives */
+    *event = (struct input_event){.kind = kafka->group == GROUP_ASSIGNED ? INPUT_ASSIGNED : INPUT_REVOKED};
+    if (kafka->group == GROUP_ASSIGNED) {
+        event->shards = kafka->shards;
+        event->shard_count = kafka->shard_count;
+    }
+    kafka->revoked = kafka->group == GROUP_REVOKED;
+    kafka->group = GROUP_QUIET;
+    return true;
+}
+
+static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event, struct error *error) {
+    struct outside *outside = &kafka->outside[kafka->outside_count - 1];
+    int64_t start, end;
+    if (bounds_of(kafka, outside->shard, outside->topic, &start, &end, error)) return -1;
+    kafka->outside_count--;
+    *ret_event = (struct input_event){.kind = INPUT_BELOW_LOG,
+                                      .shards = &outside->shard,
+                                      .shard_count = 1,
+                                      .topic = outside->topic,
+                                      .log_start = start,
+                                      .log_end = end};
+    return 0;
+}
+
+static int input_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event,
+                      struct error *error) {
+    struct input_kafka *kafka = self(input);
+    input_free_records(input);
+    if (kafka->outside_count) return tell_outside(kafka, ret_event, error);
+    int result = limit ? take_messages(kafka, wait_ms, limit, bytes, error) : 0;
+    if (tell_group(kafka, ret_event)) return 0;
+    if (!result && kafka->group_error.kind != ERROR_NONE) {
+        if (error) *error = kafka->group_error;
+        kafka->group_error.kind = ERROR_NONE;
+        result = -1;
+    }
+    if (result || make_records(kafka, error)) return -1;
+    if (!kafka->message_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
+    *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = kafka->records, .record_count = kafka->message_count};
+    return 0;
+}
+
+static void add_positions(const struct input_kafka *kafka, rd_kafka_topic_partition_list_t *list,
+                          const struct input_position *positions, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+            rd_kafka_topic_partition_list_add(list, kafka->names[topic], (int32_t)positions[i].shard)->offset =
+                (int64_t)positions[i].position[topic];
+}
+
+/* librdkafka (2.0.2 at least) asserts when a partition is taken away again while it still stops because of the assignment
+ * before. Stopping is two steps of its main thread, which also answers these questions, in order. */
+static void settle(struct input_kafka *kafka) {
+    for (int step = 0; step < 3; step++) {
+        rd_kafka_topic_partition_list_t *list;
+        if (!rd_kafka_assignment(kafka->client.rk, &list)) rd_kafka_topic_partition_list_destroy(list);
+    }
+}
+
+static int input_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
+    struct input_kafka *kafka = self(input);
+    input_free_records(input);
+    kafka->outside_count = 0;
+    if (kafka->revoked && count)
+        return error_set(error, ERROR_UNAVAILABLE, "kafka-error", "the group took all shards back; assign none first");
+    settle(kafka);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)(count * INPUT_TOPICS));
+    add_positions(kafka, list, positions, count);
+    rd_kafka_resp_err_t code = rd_kafka_assign(kafka->client.rk, kafka->revoked ? NULL : list);
+    kafka->revoked = false;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "fetch %zu shards", count) : 0;
+}
+
+static void input_report(struct input *input, const struct input_position *positions, size_t count) {
+    struct input_kafka *kafka = self(input);
+    if (!count) return;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)(count * INPUT_TOPICS));
+    add_positions(kafka, list, positions, count);
+    (void)rd_kafka_commit(kafka->client.rk, list, 1);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void input_free(struct input *input) {
+    struct input_kafka *kafka = self(input);
+    input_free_records(input);
+    if (kafka->queue) rd_kafka_queue_destroy(kafka->queue);
+    kafka_client_close(&kafka->client);
+    free(kafka->shards);
+    free(kafka->outside);
+    free(kafka->messages);
+    free(kafka->records);
+    free(kafka->headers.all);
+    free(kafka);
+}
+
+static int subscribe(struct input_kafka *kafka, struct error *error) {
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(INPUT_TOPICS);
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        rd_kafka_topic_partition_list_add(topics, kafka->names[topic], RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_poll_set_consumer(kafka->client.rk);
+    if (!code) code = rd_kafka_subscribe(kafka->client.rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "join group %s", kafka->client.options->group) : 0;
+}
+
+static int open_member(struct input_kafka *kafka, const struct kafka_options *options, const char *member, struct error *error) {
+    const struct kafka_setting more[] = {{"group.id", options->group}, {"group.instance.id", member}};
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        if (kafka_topic_name(options, kafka_input_topic(topic), kafka->names[topic], error)) return -1;
+    rd_kafka_conf_t *conf = kafka_client_conf(&kafka->client, options, KAFKA_ROLE_INPUT, more, 2, error);
+    if (!conf) return -1;
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    if (kafka_client_open(&kafka->client, conf, KAFKA_ROLE_INPUT, error)) return -1;
+    kafka->queue = rd_kafka_queue_get_consumer(kafka->client.rk);
+    return subscribe(kafka, error);
+}
+
+struct input *input_kafka_new(const struct kafka_options *options, const char *member, struct error *error) {
+    static const struct input_operations operations = {.partitions = input_partitions,
+                                                       .bounds = input_bounds,
+                                                       .poll = input_poll,
+                                                       .free_records = input_free_records,
+                                                       .assign = input_assign,
+                                                       .report = input_report,
+                                                       .free = input_free};
+    struct input_kafka *kafka = calloc(1, sizeof *kafka);
+    if (!kafka) {
+        error_memory(error);
+        return NULL;
+    }
+    kafka->input.operations = &operations;
+    if (!open_member(kafka, options, member, error)) return &kafka->input;
+    input_free(&kafka->input);
+    return NULL;
+}
