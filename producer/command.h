@@ -18,6 +18,8 @@ typedef int command_function(int argc, char **argv);
     X("policy", "apply", command_policy_apply, "put a policy in force")                                                          \
     X("policy", "show", command_policy_show, "print the policy that is in force")                                                \
     X("audit", "verify", command_audit_verify, "recompute the ledger's hash chains and compare them with what was published")    \
+    X("db", "migrate", command_db_migrate, "make the database, or bring it to what this program needs")                          \
+    X("db", "status", command_db_status, "show the installation and its migrations")                                             \
     X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \
     X("manifest", "verify", command_manifest_verify, "check a release manifest, its integrity and its bundle")                   \
     X("schema", "list", command_schema_list, "list the built-in JSON Schemas")                                                   \
