@@ -1,4 +1,4 @@
-/* What `sluice audit` finds out about one shard. */
+/* What `sluice audit verify` finds out about a shard, and about the control log. */
 #ifndef SLUICE_AUDIT_H
 #define SLUICE_AUDIT_H
 
@@ -8,9 +8,10 @@
 
 enum { AUDIT_PAGE_ROWS = 1000, AUDIT_PAGE_BYTES = 4 * 1024 * 1024 };
 
-/* What is wrong with a shard, if anything: its first bad row. */
+/* What is wrong with a shard, or with the control log, if anything: its first bad row. */
 struct audit_bad {
     bool found;
+    bool control; /* `sequence` is a version of the control log, and there is no shard */
     uint32_t shard;
     uint64_t sequence;
     const char *code;
@@ -37,6 +38,15 @@ int audit_refuse(struct audit_shard *shard, uint64_t sequence, const char *code,
 struct audit_published;
 int audit_shard_verify(struct pg *pg, const unsigned char installation[16], struct audit_shard *shard,
                        struct audit_published *published, struct error *error);
+
+/* ---- the control log ---- */
+
+struct audit_control {
+    uint64_t versions; /* verified */
+    struct audit_bad bad;
+};
+/* Returns 0 when it could be looked at, whatever was found; or -1. */
+int audit_control_verify(struct pg *pg, struct audit_control *control, struct error *error);
 
 /* ---- what was published ---- */
 

@@ -14,9 +14,8 @@ PG_STATEMENT(audit_foreign);
 
 static const char about[] =
     "Recomputes every shard's hash chain from the ledger's rows: the digests of inputs and decisions, the hashes, the beginning, "
-    "and "
-    "that the last row is the shard's head. Names the first bad row. An input that was emptied on purpose counts as redacted: "
-    "the chain covers its digest.\n"
+    "and that the last row is the shard's head; then the control log's digests. Names the first bad row. An input that was "
+    "emptied on purpose counts as redacted: the chain covers its digest.\n"
     "\n"
     "When Kafka answers, the chains are also compared with the results and dead letters that were published; what retention "
     "has taken from the topics' beginning is not missed.\n"
@@ -27,6 +26,7 @@ struct audit {
     struct database database;
     struct audit_shard *shards;
     size_t shard_count;
+    struct audit_control control;
     struct audit_bad foreign; /* a row of a shard that does not exist */
     struct kafka_options kafka;
     struct audit_published *published; /* NULL: not compared */
@@ -119,7 +119,7 @@ static int verify_shard(struct audit *audit, struct audit_shard *shard, struct e
 }
 
 static int verify(struct audit *audit, bool ledger_only, struct error *error) {
-    if (load(audit, error) < 0) return -1;
+    if (load(audit, error) < 0 || audit_control_verify(audit->database.pg, &audit->control, error) < 0) return -1;
     connect_kafka(audit, ledger_only);
     for (size_t i = 0; i < audit->shard_count; i++) {
         show_progress(audit, i);
@@ -131,7 +131,9 @@ static int verify(struct audit *audit, bool ledger_only, struct error *error) {
 
 /* ---- telling ---- */
 
+/* The control log comes first: all shards decide by it. */
 static const struct audit_bad *first_bad(const struct audit *audit) {
+    if (audit->control.bad.found) return &audit->control.bad;
     for (size_t i = 0; i < audit->shard_count; i++)
         if (audit->shards[i].bad.found) return &audit->shards[i].bad;
     return audit->foreign.found ? &audit->foreign : NULL;
@@ -156,11 +158,12 @@ static int print_json(const struct audit *audit) {
     output_set_boolean(document, "ok", !bad);
     for (size_t i = 0; i < audit->shard_count; i++) output_append(shards, shard_object(&audit->shards[i]));
     output_set(document, "shards", shards);
+    output_set_number(document, "controlVersions", (int64_t)audit->control.versions);
     output_set_string(document, "published", audit->published ? "compared" : "not compared");
     if (bad) {
         struct json_object *first = output_object();
-        output_set_number(first, "shard", (int64_t)bad->shard);
-        output_set_number(first, "sequence", (int64_t)bad->sequence);
+        if (!bad->control) output_set_number(first, "shard", (int64_t)bad->shard);
+        output_set_number(first, bad->control ? "controlVersion" : "sequence", (int64_t)bad->sequence);
         output_set_string(first, "code", bad->code);
         output_set_string(first, "message", bad->message);
         output_set(document, "firstBad", first);
@@ -169,18 +172,23 @@ static int print_json(const struct audit *audit) {
 }
 
 static void print_bad(const struct audit_bad *bad) {
-    output_error("shard %" PRIu32 ", sequence %" PRIu64 ": %s: %s", bad->shard, bad->sequence, bad->code, bad->message);
+    if (!bad->found) return;
+    if (bad->control)
+        output_error("control version %" PRIu64 ": %s: %s", bad->sequence, bad->code, bad->message);
+    else
+        output_error("shard %" PRIu32 ", sequence %" PRIu64 ": %s: %s", bad->shard, bad->sequence, bad->code, bad->message);
 }
 
 static int print_summary(const struct audit *audit) {
     uint64_t rows = 0, redacted = 0, published = 0;
+    print_bad(&audit->control.bad);
     for (size_t i = 0; i < audit->shard_count; i++) {
         rows += audit->shards[i].rows;
         redacted += audit->shards[i].redacted;
         published += audit->shards[i].published;
-        if (audit->shards[i].bad.found) print_bad(&audit->shards[i].bad);
+        print_bad(&audit->shards[i].bad);
     }
-    if (audit->foreign.found) print_bad(&audit->foreign);
+    print_bad(&audit->foreign);
     printf("%s: %zu shards, %" PRIu64 " rows verified, %" PRIu64 " redacted; published: ",
            first_bad(audit) ? "NOT as it was written" : "ok", audit->shard_count, rows, redacted);
     if (audit->published)
