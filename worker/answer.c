@@ -108,17 +108,17 @@ static struct answer *add(struct batch *batch, struct shard_batch *shard, const 
                                       .engine = ENGINE_VERSION,
                                       .input = SLICE("")}};
     struct ledger_row *row = &answer->row;
-    row->decision = arena_copy(&batch->arena, buf_slice(decision));
+    row->decision = arena_copy(&batch->kept, buf_slice(decision));
     if (!row->decision.p) return NULL;
     if (record) {
         row->topic = record->topic;
         row->offset = record->offset;
         buf_reset(decision); /* its memory serves for the input too */
         ledger_write_input(decision, record);
-        row->input = decision->failed ? (struct slice){0} : arena_copy(&batch->arena, buf_slice(decision));
+        row->input = decision->failed ? (struct slice){0} : arena_copy(&batch->kept, buf_slice(decision));
         if (!row->input.p) return NULL;
         if (item->event.traceparent.p) {
-            answer->traceparent = arena_copy(&batch->arena, item->event.traceparent);
+            answer->traceparent = arena_copy(&batch->kept, item->event.traceparent);
             if (!answer->traceparent.p) return NULL;
         }
     }
@@ -135,8 +135,8 @@ static struct answer *add(struct batch *batch, struct shard_batch *shard, const 
 static struct answer *address(struct batch *batch, struct answer *answer, struct slice project, struct slice environment,
                               const char *outcome) {
     if (!answer) return NULL;
-    answer->project = arena_copy(&batch->arena, project);
-    if (environment.p) answer->environment = arena_copy(&batch->arena, environment);
+    answer->project = arena_copy(&batch->kept, project);
+    if (environment.p) answer->environment = arena_copy(&batch->kept, environment);
     answer->outcome = slice_str(outcome);
     return answer->project.p && !environment.p == !answer->environment.p ? answer : NULL;
 }
@@ -182,16 +182,16 @@ struct answer *answer_refused(struct batch *batch, const struct item *item, enum
 
 struct answer *answer_duplicate(struct batch *batch, const struct item *item, const struct seen *original) {
     const struct ledger_row *last = original->last;
-    const struct json *decision;
-    if (json_read_strict(&batch->arena, last->decision, NULL, &decision, NULL)) return NULL;
+    const struct json *decision = NULL; /* a row that was archived has none, and is known by its number only */
+    if (last->decision.p && json_read_strict(&batch->arena, last->decision, NULL, &decision, NULL)) return NULL;
     struct slice outcome = json_get_text(decision, "outcome"), code = json_get_text(decision, "code");
     struct buf *b = begin(batch, item->event.subject);
     if (item->state == ITEM_REQUEST) promotion_id(b, item->key);
     buf_print(b, ",\"original\":{\"shard\":%u,\"sequence\":%llu", last->shard, (unsigned long long)last->sequence);
-    string(b, ",\"type\":", slice_str(result_type(last->kind)));
+    if (decision) string(b, ",\"type\":", slice_str(result_type(last->kind)));
     if (outcome.p) string(b, ",\"outcome\":", outcome);
     if (code.p) string(b, ",\"code\":", code);
-    boolean(b, ",\"final\":", result_is_final(last->kind));
+    boolean(b, ",\"final\":", !decision || result_is_final(last->kind));
     buf_char(b, '}');
     request_of(b, item);
     end(b, batch->now, true);

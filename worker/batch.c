@@ -3,16 +3,19 @@
 void batch_init(struct batch *batch, size_t maximum) {
     *batch = (struct batch){0};
     arena_init(&batch->arena, maximum);
+    arena_init(&batch->kept, maximum);
     buf_init(&batch->scratch, 0);
 }
 
 void batch_release(struct batch *batch) {
     arena_release(&batch->arena);
+    arena_release(&batch->kept);
     buf_release(&batch->scratch);
 }
 
 void batch_reset(struct batch *batch) {
     struct batch kept = {.arena = batch->arena,
+                         .kept = batch->kept,
                          .scratch = batch->scratch,
                          .decoder = batch->decoder,
                          .installation_shards = batch->installation_shards,
@@ -22,6 +25,7 @@ void batch_reset(struct batch *batch) {
                          .policy_digest = batch->policy_digest};
     memcpy(kept.topics, batch->topics, sizeof kept.topics);
     arena_reset(&kept.arena);
+    arena_reset(&kept.kept);
     *batch = kept;
 }
 

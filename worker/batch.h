@@ -135,8 +135,9 @@ struct answer {
 
 struct batch {
     const struct decoder *decoder; /* the lane's */
-    struct arena arena;
-    struct buf scratch; /* in which answers are written before they are copied into the arena */
+    struct arena arena;            /* what is only needed until the commit */
+    struct arena kept;             /* answers and shards, until they are published */
+    struct buf scratch;            /* in which answers are written before they are copied into the arena */
     struct item *items;
     size_t item_count;
     struct shard_batch *shards;
@@ -169,7 +170,7 @@ struct batch {
     size_t wake_count;
 };
 
-/* `maximum` bounds the arena, in bytes. */
+/* `maximum` bounds each arena, in bytes. */
 void batch_init(struct batch *batch, size_t maximum);
 void batch_release(struct batch *batch);
 /* Forgets everything but memory and what the lane has set: installation_shards, policy, control and topics. */

@@ -10,7 +10,7 @@ enum { WINDOW_DAYS = 30, AHEAD_SECONDS = 300, WAITING_DAYS = 7 };
 static int room(struct batch *batch) {
     size_t n = batch->item_count;
     batch->answer_room = 2 * n; /* a request may supersede another */
-    batch->answers = ARENA_ARRAY(&batch->arena, struct answer, batch->answer_room);
+    batch->answers = ARENA_ARRAY(&batch->kept, struct answer, batch->answer_room);
     batch->claims = ARENA_ARRAY(&batch->arena, struct commit_seen, n);
     batch->new_releases = ARENA_ARRAY(&batch->arena, struct commit_release, n);
     batch->wakes = ARENA_ARRAY(&batch->arena, struct commit_wake, n);

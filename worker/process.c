@@ -77,7 +77,7 @@ static int fill(struct lane *lane, struct batch *batch, const struct portion *po
     memcpy(batch->topics, lane->options.topics, sizeof batch->topics);
     batch->installation_shards = lane->options.shards;
     batch->items = ARENA_ARRAY(&batch->arena, struct item, portion->due_count + portion->record_count);
-    batch->shards = ARENA_ARRAY(&batch->arena, struct shard_batch, lane->options.shards);
+    batch->shards = ARENA_ARRAY(&batch->kept, struct shard_batch, lane->options.shards);
     if (!batch->items || !batch->shards) return -1;
     for (size_t i = 0; i < portion->due_count; i++) add_due(lane, batch, &portion->due[i]);
     for (size_t i = 0; i < portion->record_count; i++) add_record(lane, batch, &portion->records[i]);
@@ -194,6 +194,7 @@ static void committed(struct lane *lane, struct batch *batch) {
     if (batch->wake_count) lane->next_due = 0;
     lane->pause_ms = 0;
     count_outcomes(lane, batch);
+    arena_reset(&batch->arena); /* what was only needed to decide */
     if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch})) lane->failed = true;
 }
 
