@@ -70,6 +70,7 @@ static int read_watermarks(const struct kafka_options *options, struct scan *sca
     for (size_t i = 0; i < scan->count; i++) {
         struct tail *tail = &scan->tails[i];
         int64_t floor = tail->of->floor[tail->topic];
+        if (floor > tail->end) floor = -1; /* the topic was made anew: what was known of the old one is worth nothing */
         tail->low = scan->positions[i].offset > floor ? scan->positions[i].offset : floor;
     }
     result = 0;
