@@ -1,11 +1,20 @@
 #include "manifest.h"
 
 #include "map.h"
+#include "schema.h"
+#include "schemas.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <strings.h>
 
 enum { POINTER_MAX = 4096, SHOWN_MAX = 120 };
+
+/* A value that the schema refused. */
+struct place {
+    const struct json *value;
+    const struct place *next;
+};
 
 /* One reading: where problems go, and how many there were. */
 struct check {
@@ -14,6 +23,7 @@ struct check {
     void *context;
     struct error *error;
     size_t count;
+    const struct place *refused;
     bool ended;
     bool starved; /* of memory; *error says so */
 };
@@ -44,6 +54,8 @@ static void report(struct check *check, const char *path, const struct error *pr
 __attribute__((format(printf, 4, 5))) static void report_at(struct check *check, const struct json *at, const char *code,
                                                             const char *format, ...) {
     struct error problem;
+    for (const struct place *place = check->refused; place; place = place->next)
+        if (place->value == at) return;
     va_list arguments;
     va_start(arguments, format);
     (void)error_vset(&problem, ERROR_INPUT, code, format, arguments);
@@ -107,7 +119,7 @@ static void check_located(struct check *check, const struct json *located) {
             check, uri, "digest-invalid",
             "the uri ends in '%.*s', which is no digest; it must be sha256: and 64, or sha512: and 128 lower-case hex digits",
             SLICE_ARG(text));
-    else if (is_kind(digest, JSON_STRING) && !slice_equal(carried, digest->text))
+    else if (is_kind(digest, JSON_STRING) && digest_is_valid(digest->text) && !slice_equal(carried, digest->text))
         report_at(check, uri, "digest-invalid", "the uri carries %.*s, which is not what digest says; the two must be equal",
                   SLICE_ARG(text));
 }
@@ -178,9 +190,44 @@ static void check_integrity(struct check *check, const struct json *root) {
 
 /* ---- schema ---- */
 
-static void check_schema(struct check *check, const struct json *root) {
-    if (!is_kind(root, JSON_OBJECT) || !is_kind(json_get(root, "artifacts"), JSON_ARRAY))
-        report_at(check, root, "manifest-invalid", "the manifest must be an object with artifacts");
+static pthread_once_t schema_once = PTHREAD_ONCE_INIT;
+static struct schema *built_in;
+static struct error built_in_error;
+
+static void compile_schema(void) {
+    (void)schema_compile(schemas_find(SLICE("release-manifest")), NULL, &built_in, &built_in_error);
+}
+
+const char *manifest_code(const char *keyword) {
+    return strcmp(keyword, "additionalProperties") == 0 ? "unknown-member" : "manifest-invalid";
+}
+
+static bool hear_schema(void *context, const struct schema_problem *found) {
+    struct check *check = context;
+    struct error problem;
+    struct place *place = ARENA_NEW(check->arena, struct place);
+    if (!place) {
+        starve(check);
+        return false;
+    }
+    *place = (struct place){found->instance, check->refused};
+    check->refused = place;
+    (void)error_set(&problem, ERROR_INPUT, manifest_code(found->keyword), "%s", found->message);
+    report(check, found->path, &problem);
+    return !check->ended;
+}
+
+static int check_schema(struct check *check, const struct json *root) {
+    (void)pthread_once(&schema_once, compile_schema);
+    if (!built_in)
+        return error_set(check->error, ERROR_INTERNAL, "internal-error", "the built-in manifest schema is unusable: %s",
+                         built_in_error.message);
+    struct error unheard;
+    if (schema_validate(built_in, root, hear_schema, check, &unheard) && !check->count && !check->starved) {
+        if (check->error) *check->error = unheard; /* it could not judge, and nobody was told why */
+        return -1;
+    }
+    return 0;
 }
 
 /* ---- reading ---- */
@@ -215,7 +262,7 @@ int manifest_read(struct arena *arena, struct slice text, manifest_problem *prob
         if (problem && unread.kind == ERROR_INPUT) (void)problem(context, unread.path, unread.code, unread.message);
         return -1;
     }
-    check_schema(&check, root);
+    if (check_schema(&check, root)) return -1;
     check_integrity(&check, root);
     if (check.starved) return -1;
     if (check.count && problem)

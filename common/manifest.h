@@ -50,6 +50,9 @@ typedef bool manifest_problem(void *context, const char *path, const char *code,
 int manifest_read(struct arena *arena, struct slice text, manifest_problem *problem, void *context, struct manifest *ret_manifest,
                   struct error *error);
 
+/* The code of a problem that a schema's keyword found in a manifest. */
+const char *manifest_code(const char *keyword);
+
 /* `[docker://|oci://]host[:port]/repository[:tag][@digest]`
  *
  * The host is a DNS name, an IPv4 address or an IPv6 address in brackets; without a dot or a port only `localhost` is one,

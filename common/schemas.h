@@ -8,6 +8,7 @@
 #define SCHEMAS(X)                                                                                                               \
     X("build-complete.v1", build_complete_v1_schema_json)                                                                        \
     X("promotion-requested.v1", promotion_requested_v1_schema_json)                                                              \
+    X("release-manifest", release_manifest_schema_json)                                                                          \
     X("draft-07", draft_07_schema_json)
 
 struct builtin_schema {
