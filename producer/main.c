@@ -1,5 +1,7 @@
 #include "command.h"
+#include "output.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,25 +16,46 @@ static const struct command {
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
-static int usage(FILE *to) {
-    fputs("Usage: sluice NOUN [VERB] [OPTION...]\n\nCommands (each has --help):\n", to);
+/* Of one noun, or of all. */
+static int usage(FILE *to, const char *noun) {
+    fprintf(to, "Usage: sluice %s [OPTION...]\n\nCommands (each has --help):\n", noun ? noun : "NOUN [VERB]");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %-10s %-10s %s\n", commands[i].noun, commands[i].verb, commands[i].help);
+        if (!noun || strcmp(commands[i].noun, noun) == 0)
+            fprintf(to, "  %-14s %-10s %s\n", commands[i].noun, commands[i].verb, commands[i].help);
     fputs("\nExit status: 0 yes, 1 no, 2 could not tell, 3 timed out waiting, 130 interrupted.\n", to);
     return to == stderr ? EXIT_COULD_NOT_TELL : EXIT_YES;
 }
 
+static bool asks_for_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+static const struct command *find_command(const char *noun, const char *verb) {
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].noun, noun) == 0 && strcmp(commands[i].verb, verb) == 0) return &commands[i];
+    return NULL;
+}
+
+static bool is_noun(const char *word) {
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].noun, word) == 0) return true;
+    return false;
+}
+
 int main(int argc, char **argv) {
-    if (argc < 2) return usage(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return usage(stdout);
-    if (strcmp(argv[1], "--version") == 0) return printf("sluice %s\n", SLUICE_VERSION) < 0;
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        int words = commands[i].verb[0] ? 2 : 1;
-        if (strcmp(argv[1], commands[i].noun) != 0) continue;
-        if (words == 2 && (argc < 3 || strcmp(argv[2], commands[i].verb) != 0)) continue;
-        return commands[i].function(argc - words, argv + words);
+    if (argc < 2) return usage(stderr, NULL);
+    if (asks_for_help(argv[1])) return usage(stdout, NULL);
+    if (strcmp(argv[1], "--version") == 0) return printf("sluice %s\n", SLUICE_VERSION) < 0 ? EXIT_COULD_NOT_TELL : EXIT_YES;
+    const struct command *command = argc > 2 ? find_command(argv[1], argv[2]) : NULL;
+    if (command) return command->function(argc - 2, argv + 2);
+    command = find_command(argv[1], "");
+    if (command) return command->function(argc - 1, argv + 1);
+    if (!is_noun(argv[1])) {
+        output_error("there is no command '%s'; see sluice --help", argv[1]);
+        return EXIT_COULD_NOT_TELL;
     }
-    fprintf(stderr, "sluice: there is no command '%s%s%s'; see sluice --help\n", argv[1], argc > 2 ? " " : "",
-            argc > 2 ? argv[2] : "");
+    if (argc > 2 && asks_for_help(argv[2])) return usage(stdout, argv[1]);
+    if (argc == 2) return usage(stderr, argv[1]);
+    output_error("there is no command '%s %s'; see sluice %s --help", argv[1], argv[2], argv[1]);
     return EXIT_COULD_NOT_TELL;
 }

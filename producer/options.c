@@ -1,6 +1,8 @@
 #include "options.h"
 
 #include "command.h"
+#include "error.h"
+#include "output.h"
 #include "slice.h"
 #include "suggest.h"
 #include "text.h"
@@ -81,12 +83,12 @@ static void print_help(const struct usage *usage) {
 }
 
 int options_wrong(const struct usage *usage, const char *format, ...) {
-    fprintf(stderr, "sluice %s: ", usage->command);
+    struct error line = {0};
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    (void)error_vset(&line, ERROR_INPUT, NULL, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "; see sluice %s --help\n", usage->command);
+    output_error("%s; see sluice %s --help", line.message, usage->command);
     return EXIT_COULD_NOT_TELL;
 }
 

@@ -62,7 +62,7 @@ enum { OPTIONS_MAX = 48 };
 /* True: go on. False: return *ret_status, as help was printed (0) or the arguments are wrong (2, with one line on stderr). */
 bool options_parse(const struct usage *usage, int argc, char **argv, int *ret_status);
 
-/* For what no table can say: prints "sluice COMMAND: ...; see sluice COMMAND --help" on stderr and returns 2. */
+/* For what no table can say: prints "error: ...; see sluice COMMAND --help" on stderr and returns 2. */
 int options_wrong(const struct usage *usage, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
