@@ -7,9 +7,10 @@
 #include "manifest.h"
 #include "manifest_defaults.h"
 #include "options.h"
+#include "output.h"
 
 #include <errno.h>
-#include <json-c/json.h>
+#include <json_object.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +41,15 @@ struct draft {
 
 static void say(struct draft *draft, const char *option, const char *message) {
     draft->problems++;
-    fprintf(stderr, "sluice manifest generate: %s%s%s%s\n", draft->request->draft ? "draft: " : "", option, option[0] ? " " : "",
-            message);
+    if (draft->request->draft)
+        fprintf(stderr, "draft: %s%s%s\n", option, option[0] ? " " : "", message);
+    else
+        output_error("%s%s%s", option, option[0] ? " " : "", message);
 }
 
+/* The bytes as they are: what is not UTF-8 has to be refused, not mended. */
 static void put(struct json_object *object, const char *name, struct slice text) {
-    if (text.p) (void)json_object_object_add(object, name, json_object_new_string_len(text.p, (int)text.n));
+    if (text.p) output_set(object, name, json_object_new_string_len(text.p, (int)text.n));
 }
 
 /* ---- name=...,type=...: the values of --artifact and --signature ---- */
@@ -83,24 +87,24 @@ static int spec_parse(const struct usage *usage, const char *option, const char 
 static int add_artifacts(struct draft *draft) {
     static const char *const keys[SPEC_KEYS] = {"name", "type", "digest", "uri"};
     const struct request *request = draft->request;
-    struct json_object *artifacts = json_object_new_array();
-    (void)json_object_object_add(draft->root, "artifacts", artifacts);
+    struct json_object *artifacts = output_array();
+    output_set(draft->root, "artifacts", artifacts);
     draft->image = request->image_digest || request->image_uri;
     if (draft->image) {
-        struct json_object *image = json_object_new_object();
+        struct json_object *image = output_object();
         put(image, "name", SLICE("primary-image"));
         put(image, "type", SLICE("docker-image"));
         put(image, "digest", slice_str(request->image_digest));
         put(image, "uri", slice_str(request->image_uri));
-        (void)json_object_array_add(artifacts, image);
+        output_append(artifacts, image);
     }
     for (size_t i = 0; i < request->artifacts.count; i++) {
         struct slice values[SPEC_KEYS];
         int status = spec_parse(draft->usage, "--artifact", request->artifacts.values[i], keys, values);
         if (status) return status;
-        struct json_object *artifact = json_object_new_object();
+        struct json_object *artifact = output_object();
         for (size_t k = 0; k < SPEC_KEYS; k++) put(artifact, keys[k], values[k]);
-        (void)json_object_array_add(artifacts, artifact);
+        output_append(artifacts, artifact);
     }
     struct image_reference reference;
     if (!draft->image && !request->artifacts.count) {
@@ -135,8 +139,8 @@ static void add_reference(struct draft *draft, const char *option, const char *m
         *said = true;
         return;
     }
-    struct json_object *reference = json_object_new_object();
-    (void)json_object_object_add(draft->root, member, reference);
+    struct json_object *reference = output_object();
+    output_set(draft->root, member, reference);
     if (strstr(file, "://")) {
         put(reference, "uri", slice_str(file));
         return;
@@ -170,21 +174,21 @@ static int add_attestation(struct draft *draft) {
     static const char *const keys[SPEC_KEYS] = {"artifact", "uri", "key-id", NULL};
     const struct request *request = draft->request;
     bool enabled = request->signing || request->signatures.count;
-    struct json_object *attestation = json_object_new_object();
-    (void)json_object_object_add(draft->root, "attestation", attestation);
+    struct json_object *attestation = output_object();
+    output_set(draft->root, "attestation", attestation);
     put(attestation, "status", slice_str(enabled ? "enabled" : "disabled"));
     if (enabled) {
-        struct json_object *signatures = json_object_new_array();
-        (void)json_object_object_add(attestation, "signatures", signatures);
+        struct json_object *signatures = output_array();
+        output_set(attestation, "signatures", signatures);
         for (size_t i = 0; i < request->signatures.count; i++) {
             struct slice values[SPEC_KEYS];
             int status = spec_parse(draft->usage, "--signature", request->signatures.values[i], keys, values);
             if (status) return status;
-            struct json_object *signature = json_object_new_object();
+            struct json_object *signature = output_object();
             put(signature, "artifact", values[0]);
             put(signature, "signatureUri", values[1]);
             put(signature, "keyId", values[2]);
-            (void)json_object_array_add(signatures, signature);
+            output_append(signatures, signature);
         }
     }
     put(attestation, "issueLink", slice_str(request->issue_link));
@@ -273,21 +277,20 @@ static bool say_problem(void *context, const char *path, const char *code, const
     return true;
 }
 
-static void print_result(const struct draft *draft, struct slice text, bool valid) {
+static int print_result(const struct draft *draft, struct slice text, bool valid) {
     char digest[DIGEST_TEXT];
     const struct digest of_text = digest_of(text);
     digest_text(digest, &of_text);
     if (!draft->request->json) {
         printf("%s %.*s\n", draft->request->out, DIGEST_TEXT, digest);
-        return;
+        return 0;
     }
-    struct json_object *document = json_object_new_object();
-    put(document, "file", slice_str(draft->request->out));
-    put(document, "gitSha", slice_str(draft->request->sha));
-    put(document, "manifestDigest", slice_of(digest, DIGEST_TEXT));
-    (void)json_object_object_add(document, "valid", json_object_new_boolean(valid));
-    puts(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-    (void)json_object_put(document);
+    struct json_object *document = output_object();
+    output_set_string(document, "file", draft->request->out);
+    output_set_string(document, "gitSha", draft->request->sha);
+    output_set_text(document, "manifestDigest", slice_of(digest, DIGEST_TEXT));
+    output_set_boolean(document, "valid", valid);
+    return output_print(document);
 }
 
 static int generate(struct draft *draft) {
@@ -310,18 +313,15 @@ static int generate(struct draft *draft) {
         goto cleanup;
     }
     if (!valid && !request->draft) {
-        fputs("sluice manifest generate: nothing was written; see sluice manifest generate --help (--draft writes it all the "
-              "same)\n",
-              stderr);
+        output_error("nothing was written; see sluice manifest generate --help (--draft writes it all the same)");
         goto cleanup;
     }
     if (file_write(request->out, buf_slice(&text), &error)) {
-        fprintf(stderr, "sluice manifest generate: %s\n", error.message);
+        output_error("%s", error.message);
         goto cleanup;
     }
-    if (!valid) fprintf(stderr, "sluice manifest generate: draft: %s would not verify, as said above\n", request->out);
-    print_result(draft, buf_slice(&text), valid);
-    status = EXIT_YES;
+    if (!valid) fprintf(stderr, "draft: %s would not verify, as said above\n", request->out);
+    if (print_result(draft, buf_slice(&text), valid) == 0) status = EXIT_YES;
 cleanup:
     buf_release(&text);
     arena_release(&arena);
@@ -377,7 +377,7 @@ int command_manifest_generate(int argc, char **argv) {
         OPTIONS(options)};
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
-    struct draft draft = {.usage = &usage, .request = &request, .root = json_object_new_object()};
+    struct draft draft = {.usage = &usage, .request = &request, .root = output_object()};
     status = generate(&draft);
     (void)json_object_put(draft.root);
     return status;

@@ -5,13 +5,15 @@
 #include "manifest.h"
 #include "manifest_defaults.h"
 #include "options.h"
+#include "output.h"
+#include "schema.h"
 
-#include <json-c/json.h>
+#include <json_object.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { ARENA_MAX = 256 * 1024 * 1024, SCHEMA_BYTES_MAX = 4 * 1024 * 1024 };
+enum { ARENA_MAX = 256 * 1024 * 1024 };
 
 struct verification {
     const char *file, *schema, *bundle;
@@ -19,10 +21,6 @@ struct verification {
     struct arena arena;
     struct json_object *errors; /* what --json shows */
 };
-
-static void put(struct json_object *object, const char *name, const char *text) {
-    (void)json_object_object_add(object, name, json_object_new_string(text));
-}
 
 static bool is_known(const struct verification *v, const char *path, const char *code, const char *message) {
     for (size_t i = 0; i < json_object_array_length(v->errors); i++) {
@@ -39,17 +37,19 @@ static bool is_known(const struct verification *v, const char *path, const char 
 static bool tell(void *context, const char *path, const char *code, const char *message) {
     struct verification *v = context;
     if (is_known(v, path, code, message)) return true;
-    struct json_object *error = json_object_new_object();
-    put(error, "path", path);
-    put(error, "code", code);
-    put(error, "message", message);
-    (void)json_object_array_add(v->errors, error);
-    if (!v->json) fprintf(stderr, "%s: %s%s%s (%s)\n", v->file, path, path[0] ? ": " : "", message, code);
+    struct json_object *error = output_object();
+    output_set_string(error, "path", path);
+    output_set_string(error, "code", code);
+    output_set_string(error, "message", message);
+    output_append(v->errors, error);
+    struct error line; /* cleans names of members for the terminal */
+    (void)error_set(&line, ERROR_INPUT, code, "%s: %s%s%s (%s)", v->file, path, path[0] ? ": " : "", message, code);
+    if (!v->json) fprintf(stderr, "%s\n", line.message);
     return true;
 }
 
 static int could_not_tell(const struct error *error) {
-    fprintf(stderr, "sluice manifest verify: %s\n", error->message);
+    output_error("%s", error->message);
     return EXIT_COULD_NOT_TELL;
 }
 
@@ -70,20 +70,41 @@ static int print_verdict(const struct verification *v, const char *digest) {
     if (!v->json && count == 0) printf("%s is valid, %s\n", v->file, digest);
     if (!v->json && count) printf("%s is not valid: %zu problem%s\n", v->file, count, count == 1 ? "" : "s");
     if (v->json) {
-        struct json_object *document = json_object_new_object();
-        (void)json_object_object_add(document, "valid", json_object_new_boolean(count == 0));
-        put(document, "manifestDigest", digest);
-        (void)json_object_object_add(document, "errors", json_object_get(v->errors));
-        puts(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-        (void)json_object_put(document);
+        struct json_object *document = output_object();
+        output_set_boolean(document, "valid", count == 0);
+        output_set_string(document, "manifestDigest", digest);
+        output_set(document, "errors", json_object_get(v->errors));
+        if (output_print(document)) return EXIT_COULD_NOT_TELL;
     }
     return count ? EXIT_NO : EXIT_YES;
 }
 
-static int check_own_schema(struct verification *v, struct slice text, struct error *error) {
-    (void)v;
-    (void)text;
-    return error_set(error, ERROR_INPUT, "", "no schemas yet");
+/* A schema_listener. */
+static bool tell_of_schema(void *context, const struct schema_problem *problem) {
+    return tell(context, problem->path, manifest_code(problem->keyword), problem->message);
+}
+
+/* The user's schema, beside the built-in one, by which workers go. Returns 0 when it could be asked. */
+static int check_own_schema(struct verification *v, struct slice manifest, struct error *error) {
+    struct slice text;
+    struct schema *schema;
+    const struct json *root;
+    struct error invalid;
+    if (file_read(&v->arena, v->schema, schema_document_limits.bytes, &text, error)) return -1;
+    if (schema_compile(text, NULL, &schema, error)) {
+        char why[sizeof error->message];
+        (void)snprintf(why, sizeof why, "%s", error->message);
+        return error_set(error, ERROR_INPUT, "schema-unusable", "the schema %s is unusable: %s%s%s", v->schema, error->path,
+                         error->path[0] ? ": " : "", why);
+    }
+    int status = 0;
+    if (json_read_strict(&v->arena, manifest, NULL, &root, &invalid) == 0 && /* else that was told */
+        schema_validate(schema, root, tell_of_schema, v, &invalid) && strcmp(invalid.code, "schema-stopped") == 0) {
+        *error = invalid;
+        status = -1;
+    }
+    schema_free(schema);
+    return status;
 }
 
 /* A manifest over the limit: its digest is told all the same. */
@@ -156,7 +177,7 @@ int command_manifest_verify(int argc, char **argv) {
                              .schema = schema,
                              .bundle = bundle,
                              .json = json,
-                             .errors = json_object_new_array()};
+                             .errors = output_array()};
     arena_init(&v.arena, ARENA_MAX);
     status = verify(&v);
     arena_release(&v.arena);
