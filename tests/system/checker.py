@@ -29,14 +29,6 @@ def arguments():
     return parser
 
 
-def load(options, in_memory=False):
-    """The world; a shard at a time is read from Kafka and Postgres as it is asked for, unless it shall be held whole."""
-    world = read_world(Database(options.database_url, options.schema), Kafka(options.brokers, options.prefix))
-    if in_memory:
-        world.shards = list(world.shards)
-    return world
-
-
 def print_text(report, seconds):
     for violation in report.violations:
         print(violation)
@@ -63,7 +55,7 @@ def main():
         parser.error("--brokers and --database-url are needed")
     started = time.monotonic()
     try:
-        report = check(load(options))
+        report = check(read_world(Database(options.database_url, options.schema), Kafka(options.brokers, options.prefix)))
     except (psycopg2.Error, KafkaException, TimeoutError, ValueError) as error:
         print(f"checker.py: {str(error).strip()}", file=sys.stderr)
         return 2

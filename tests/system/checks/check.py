@@ -1,6 +1,7 @@
 """check(world) -> report. See the modules for what is checked."""
 from . import answers, chain
 from .fold import Fold
+from .forms import sha256
 from .policy import Policies
 from .world import Violation
 
@@ -26,11 +27,14 @@ class Report:
 
 
 def check_control(world, report):
-    previous = None
+    """Its versions follow each other, and each has the digest of its body and that of the one before."""
+    version, digest = 0, bytes(32)
     for one in world.control:
-        if previous is not None and one.version <= previous.version:
-            report.add("control", f"version {one.version} after {previous.version}")
-        previous = one
+        if one.version != version + 1:
+            report.add("control", f"version {one.version} after {version}")
+        if sha256(one.body) != one.digest or one.prev_digest != digest:
+            report.add("control", f"version {one.version} does not have the digest of its body, or of the version before it")
+        version, digest = one.version, one.digest
 
 
 def check_shard(world, policies, shard, report):
