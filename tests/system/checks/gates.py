@@ -49,8 +49,7 @@ def check_release(fold, row, data, known, manifest):
     code, policy = data.get("code"), fold.policies.at(row.control_version)
     project = policy.project(data.get("project")) if policy else None
     artifacts = {one.get("name"): (one.get("type"), one.get("digest"), one.get("uri")) for one in data.get("artifacts") or ()}
-    before = {key[2]: value for key, value in fold.artifacts.items() if key[:2] == (data.get("project"), manifest.git_sha)} \
-        if known and manifest else None
+    before = known[1].artifacts if known and known[1] else None
     if row.kind == forms.VERIFIED:
         if code not in ("verified", "already-built") or (code == "already-built") != bool(known):
             fold.say("release", f"verified with code {code}, and {'a' if known else 'no'} release before it")
