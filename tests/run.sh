@@ -28,6 +28,7 @@ export SLUICE_VECTORS=${SLUICE_VECTORS:-$root/../shared/vectors}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export SLUICE_TESTS_FULL=$full
+export SLUICE_BUILD_DIR=$build PATH=$build/producer:$build/worker:$PATH
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 colour_bad= colour_off=
@@ -62,7 +63,7 @@ start_stack() {
     if [ -z "$stack" ]; then
         stack=$(mktemp -d "${TMPDIR:-/tmp}/sluice-tests.XXXXXX")
         chmod 711 "$stack" # the server of Postgres is another user when this one is root
-        export SLUICE_LOCAL_DIR=$stack SLUICE_BUILD_DIR=$build
+        export SLUICE_LOCAL_DIR=$stack
         echo "Starting Kafka, Postgres and a registry ..."
     fi
     "$root/deploy/local.sh" up --servers >"$logs/stack-up.log" 2>&1 ||
