@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum {
+    MOTION_WAIT_MS = 5,
     LOOK_MS = 1000,
     REPORT_MS = 1000,
     SETTLE_MS = 30000,
@@ -218,7 +219,7 @@ bool lane_step(struct lane *lane, int wait_ms) {
     }
     if (paused) rest(lane);
     if (lane->ending) return true;
-    /* The group is served also while servers are away; records that come then are read again later. */
-    consume(lane, paused && wait_ms > 50 ? 50 : wait_ms);
+    /* The group is served also while servers are away; and what the publisher is about to report does not wait for records. */
+    consume(lane, paused || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
     return !lane->failed;
 }

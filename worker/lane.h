@@ -133,6 +133,8 @@ void shard_look(struct lane *lane);
 /* Writes `settled` of quiet shards. */
 void shard_settle(struct lane *lane);
 bool shard_all_away(const struct lane *lane);
+/* Some shard waits for the publisher or for its turn to be taken over. */
+bool shard_any_in_motion(const struct lane *lane);
 
 /* ---- process.c ---- */
 

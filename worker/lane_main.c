@@ -8,13 +8,11 @@
 #include "pg.h"
 #include "publish.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,7 +162,7 @@ static int run(struct process *process, struct error *error) {
     int problem = pthread_create(&thread, NULL, publisher_thread, process->publisher);
     if (problem) return error_set(error, ERROR_INTERNAL, "no-thread", "a thread cannot be started: %s", strerror(problem));
     while (lane_step(process->lane, PIPELINE_WAIT_MS))
-        if (asked_to_end || getppid() == 1) lane_end(process->lane);
+        if (asked_to_end) lane_end(process->lane);
     bool failed = process->lane->failed;
     if (!handoff_order(process->handoff, &(struct order){.kind = ORDER_END})) _exit(1); /* no memory for one order */
     (void)pthread_join(thread, NULL);

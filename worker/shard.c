@@ -219,6 +219,14 @@ bool shard_all_away(const struct lane *lane) {
     return true;
 }
 
+bool shard_any_in_motion(const struct lane *lane) {
+    for (uint32_t n = 0; n < lane->options.shards; n++) {
+        enum shard_state state = lane->shards[n].state;
+        if (state != SHARD_AWAY && state != SHARD_OWNED && state != SHARD_STOPPED) return true;
+    }
+    return false;
+}
+
 /* ---- the publisher's reports ---- */
 
 /* Of an epoch that is over: an answer to an order that was overtaken by events. */
