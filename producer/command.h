@@ -18,6 +18,8 @@ typedef int command_function(int argc, char **argv);
     X("policy", "apply", command_policy_apply, "put a policy in force")                                                          \
     X("policy", "show", command_policy_show, "print the policy that is in force")                                                \
     X("audit", "verify", command_audit_verify, "recompute the ledger's hash chains and compare them with what was published")    \
+    X("topics", "create", command_topics_create, "create the topics on Kafka")                                                   \
+    X("topics", "check", command_topics_check, "say whether the topics on Kafka are as they must be")                            \
     X("db", "migrate", command_db_migrate, "make the database, or bring it to what this program needs")                          \
     X("db", "status", command_db_status, "show the installation and its migrations")                                             \
     X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \
