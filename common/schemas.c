@@ -25,7 +25,9 @@ struct slice schemas_find(struct slice name) {
 }
 
 struct slice schemas_by_uri(struct slice uri) {
-    bool known =
-        slice_is(uri, "http://json-schema.org/draft-07/schema") || slice_is(uri, "https://json-schema.org/draft-07/schema");
-    return known ? schemas_find(SLICE("draft-07")) : (struct slice){0};
+    static const char prefix[] = "urn:sluice:schema:";
+    if (slice_is(uri, "http://json-schema.org/draft-07/schema") || slice_is(uri, "https://json-schema.org/draft-07/schema"))
+        return schemas_find(SLICE("draft-07"));
+    if (!slice_starts(uri, slice_str(prefix))) return (struct slice){0};
+    return schemas_find(slice_of(uri.p + sizeof prefix - 1, uri.n - sizeof prefix + 1));
 }

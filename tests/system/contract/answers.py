@@ -79,8 +79,8 @@ def nulls(value, path=""):
 
 def schema_for(schemas, kind):
     """The built-in schema that describes the data of this type: the one whose name has the type's words."""
-    words = kind.removeprefix("dev.sluice.").removesuffix(".v1")
-    names = [name for name in schemas if words in name or words.split(".")[0] in name]
+    words = kind.removeprefix("dev.sluice.").removesuffix(".v1").replace(".", "-")
+    names = [name for name in schemas if words in name or words.split("-")[0] in name]
     exact = [name for name in names if words in name]
     return (exact or names or [None])[0]
 
