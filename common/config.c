@@ -372,7 +372,8 @@ int config_require(const char *value, const char *key, struct error *error) {
 }
 
 const char *config_stray(char *const *environment, size_t *at) {
-    for (char *const *entries = environment ? environment : environ; entries && entries[*at];) {
+    char *const *entries = environment ? environment : environ;
+    while (entries && entries[*at]) {
         const char *entry = entries[(*at)++];
         if (is_key_variable(entry)) continue;
         for (size_t i = 0; i < config_key_count; i++) {

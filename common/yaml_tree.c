@@ -179,7 +179,7 @@ static int refuse_marks(struct reader *reader, const yaml_event_t *event, const 
 }
 
 static int take_value(struct reader *reader, const yaml_event_t *event) {
-    const yaml_char_t *anchor, *tag;
+    const yaml_char_t *anchor = NULL, *tag = NULL;
     if (event->type == YAML_SCALAR_EVENT) {
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
@@ -194,7 +194,7 @@ static int take_value(struct reader *reader, const yaml_event_t *event) {
 
     struct level *level = reader->depth ? &reader->levels[reader->depth - 1] : NULL;
     if (level && level->node->kind == YAML_MAPPING && !level->member) return take_key(reader, level, event);
-    struct yaml *node;
+    struct yaml *node = NULL;
     if (place(reader, event, &node) < 0) return -1;
     if (event->type == YAML_SCALAR_EVENT) return take_scalar(reader, node, event);
     return open_level(reader, node, event->type == YAML_SEQUENCE_START_EVENT ? YAML_LIST : YAML_MAPPING, event);

@@ -7,12 +7,12 @@
 PG_STATEMENT(ledger_page);
 
 int audit_refuse(struct audit_shard *shard, uint64_t sequence, const char *code, const char *format, ...) {
-    if (shard->bad.found) return 1;
-    shard->bad = (struct audit_bad){.found = true, .shard = shard->shard, .sequence = sequence, .code = code};
+    struct audit_bad bad = {.found = true, .shard = shard->shard, .sequence = sequence, .code = code};
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(shard->bad.message, sizeof shard->bad.message, format, arguments);
+    (void)vsnprintf(bad.message, sizeof bad.message, format, arguments);
     va_end(arguments);
+    if (!shard->bad.found) shard->bad = bad;
     return 1;
 }
 
