@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- settings ---- */
 
@@ -276,23 +277,34 @@ int kafka_client_fail_with(const struct kafka_client *client, struct error *erro
 
 /* ---- questions ---- */
 
+static rd_kafka_resp_err_t ask_partitions(struct kafka_client *client, rd_kafka_topic_t *topic, int timeout_ms,
+                                          uint32_t *ret_count) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, topic, &metadata, timeout_ms);
+    if (code) return code;
+    code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    uint32_t count = code ? 0 : (uint32_t)metadata->topics[0].partition_cnt;
+    rd_kafka_metadata_destroy(metadata);
+    if (!code && count == 0) code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    if (!code) *ret_count = count;
+    return code;
+}
+
 int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, int timeout_ms, uint32_t *ret_count,
                             struct error *error) {
     char name[KAFKA_TOPIC_MAX + 1];
     if (kafka_topic_name(client->options, topic, name, error)) return -1;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, name, NULL);
     if (!rkt) return kafka_client_fail(client, error, rd_kafka_last_error(), NULL, "open topic %s", name);
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &metadata, timeout_ms);
+    rd_kafka_resp_err_t code;
+    for (int tries = 10;; tries--) { /* for a second: a broker may not have heard yet of a topic that was just made */
+        code = ask_partitions(client, rkt, timeout_ms, ret_count);
+        bool young = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+        if (!young || !tries) break;
+        (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
     rd_kafka_topic_destroy(rkt);
-    if (code) return kafka_client_fail(client, error, code, NULL, "ask for topic %s", name);
-    code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    uint32_t count = code ? 0 : (uint32_t)metadata->topics[0].partition_cnt;
-    rd_kafka_metadata_destroy(metadata);
-    if (!code && count == 0) code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
-    if (code) return kafka_client_fail(client, error, code, NULL, "use topic %s", name);
-    *ret_count = count;
-    return 0;
+    return code ? kafka_client_fail(client, error, code, NULL, "use topic %s", name) : 0;
 }
 
 int kafka_headers_add(struct kafka_headers *headers, rd_kafka_message_t *message) {

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* The administration goes through a producer, which has no group and fetches nothing. */
 struct topics {
@@ -180,6 +181,19 @@ cleanup:
     return result;
 }
 
+/* Until the broker that is asked has heard of all of them. */
+static int describe_new(struct topics *topics, struct kafka_topic_state states[KAFKA_TOPICS], struct error *error) {
+    for (int tries = 100; tries; tries--) {
+        bool all = true;
+        if (describe(topics, states, error)) return -1;
+        for (enum kafka_topic topic = 0; topic < KAFKA_TOPICS; topic++) all = all && states[topic].exists;
+        if (all) return 0;
+        (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    return error_set(error, ERROR_UNAVAILABLE, "kafka-timeout",
+                     "the topics were created, but the brokers do not show them yet; look with: sluice topics check");
+}
+
 int kafka_topics_create(const struct kafka_options *options, uint32_t partitions, uint32_t replicas,
                         struct kafka_topic_state ret_topics[KAFKA_TOPICS], struct error *error) {
     struct topics topics;
@@ -188,7 +202,7 @@ int kafka_topics_create(const struct kafka_options *options, uint32_t partitions
     int result = topics_init(&topics, options, error);
     if (!result) result = describe(&topics, states, error);
     if (!result) result = create(&topics, partitions, replicas, states, created, error);
-    if (!result) result = describe(&topics, states, error);
+    if (!result) result = describe_new(&topics, states, error);
     for (enum kafka_topic topic = 0; topic < KAFKA_TOPICS && !result; topic++) {
         ret_topics[topic] = states[topic];
         ret_topics[topic].created = created[topic];
