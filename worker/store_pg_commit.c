@@ -173,21 +173,10 @@ static struct slice conditions_of(const struct promotion_row *row) {
     return row->outcome == PROMOTION_WAITING ? row->conditions : (struct slice){0};
 }
 
-static void put_changed(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
-    struct pg_parameters *p = store_pg_add(batch, &commit_changed);
-    COLUMN_INT(p, PG_INT4, rows, n, item->shard);
-    COLUMN_INT(p, PG_INT8, rows, n, item->opened_sequence);
-    COLUMN_INT(p, PG_INT2, rows, n, item->outcome);
-    COLUMN_INT(p, PG_INT4, rows, n, item->revision);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, conditions_of(item));
-    COLUMN_INT(p, PG_INT8, rows, n, item->answered_sequence);
-    COLUMN(p, PG_INT8, rows, n, put_decided(p, item));
-    COLUMN(p, PG_INSTANT, rows, n, put_wake_at(p, item));
-    pg_int(p, PG_INT8, (int64_t)n);
-}
-
-static void put_opened(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
-    struct pg_parameters *p = store_pg_add(batch, &commit_opened);
+/* commit_opened and commit_changed take the same columns. */
+static struct pg_parameters *put_promotions(struct store_batch *batch, const struct pg_statement *statement,
+                                            const struct promotion_row *rows, size_t n) {
+    struct pg_parameters *p = store_pg_add(batch, statement);
     COLUMN_INT(p, PG_INT8, rows, n, item->opened_sequence);
     COLUMN_INT(p, PG_INT8, rows, n, item->answered_sequence);
     COLUMN(p, PG_INT8, rows, n, put_decided(p, item));
@@ -205,6 +194,15 @@ static void put_opened(struct store_batch *batch, const struct promotion_row *ro
     COLUMN_BYTES(p, PG_TEXT, rows, n, item->source);
     COLUMN_BYTES(p, PG_TEXT, rows, n, item->event_id);
     COLUMN_BYTES(p, PG_TEXT, rows, n, conditions_of(item));
+    return p;
+}
+
+static void put_changed(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
+    pg_int(put_promotions(batch, &commit_changed, rows, n), PG_INT8, (int64_t)n);
+}
+
+static void put_opened(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
+    (void)put_promotions(batch, &commit_opened, rows, n);
 }
 
 static void put_environments(struct store_batch *batch, const struct commit_environment *rows, size_t n) {

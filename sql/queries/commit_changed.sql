@@ -1,12 +1,16 @@
--- Promotions that waited: $1 shards, $2 opened sequences, $3 outcomes, $4 revisions, $5 conditions, $6 answered and $7 decided sequences,
--- $8 wake_at; $9 how many they are. Raises when one of them is not there, or does not wait.
+-- Promotions that waited: the columns of commit_opened, and $18 how many they are. All of them are there, and so the INSERT always
+-- becomes an UPDATE that goes by the key; a join would be planned by guesses of how many wait. Raises SL002 when one is not there, or
+-- does not wait. (A row that was updated has an xmax.)
 WITH changed AS (
-    UPDATE promotion p
-    SET outcome = c.outcome, revision = c.revision, conditions = c.conditions, answered_sequence = c.answered_sequence,
-        decided_sequence = c.decided_sequence, wake_at = c.wake_at
-    FROM (SELECT unnest($1::integer[]) AS shard, unnest($2::bigint[]) AS opened_sequence, unnest($3::smallint[]) AS outcome,
-                 unnest($4::integer[]) AS revision, unnest($5::text[]) AS conditions, unnest($6::bigint[]) AS answered_sequence,
-                 unnest($7::bigint[]) AS decided_sequence, unnest($8::timestamptz[]) AS wake_at) c
-    WHERE p.shard = c.shard AND p.opened_sequence = c.opened_sequence AND p.outcome = 1
-    RETURNING 1)
-SELECT must_be((SELECT count(*) FROM changed), $9::bigint)
+    INSERT INTO promotion AS p (opened_sequence, answered_sequence, decided_sequence, opened_at, expires_at, wake_at, shard, revision, outcome,
+        id, project, git_sha, environment, requester, source, event_id, conditions)
+    SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+        unnest($6::timestamptz[]), unnest($7::integer[]), unnest($8::integer[]), unnest($9::smallint[]), unnest($10::uuid[]),
+        unnest($11::text[]), unnest($12::text[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]), unnest($16::text[]),
+        unnest($17::text[])
+    ON CONFLICT (shard, opened_sequence) DO UPDATE
+    SET outcome = excluded.outcome, revision = excluded.revision, conditions = excluded.conditions,
+        answered_sequence = excluded.answered_sequence, decided_sequence = excluded.decided_sequence, wake_at = excluded.wake_at
+    WHERE p.outcome = 1
+    RETURNING p.xmax AS was)
+SELECT must_be((SELECT count(*) FROM changed WHERE was <> 0), $18::bigint)

@@ -2,6 +2,10 @@
 -- first answer, which is also what `seen` remembers.
 SELECT q.n, s.content_digest, l.sequence, l.kind, l.decision
 FROM unnest($1::integer[], $2::uuid[]) WITH ORDINALITY AS q (shard, key, n)
-    JOIN seen s ON s.shard = q.shard AND s.key = q.key
-    LEFT JOIN promotion p ON p.shard = s.shard AND p.opened_sequence = s.sequence AND p.id = s.key
-    LEFT JOIN ledger l ON l.shard = s.shard AND l.sequence = coalesce(p.answered_sequence, s.sequence)
+    CROSS JOIN LATERAL (SELECT * FROM seen WHERE seen.shard = q.shard AND seen.key = q.key LIMIT 1) s
+    LEFT JOIN LATERAL (
+        SELECT answered_sequence FROM promotion
+        WHERE promotion.shard = q.shard AND promotion.opened_sequence = s.sequence AND promotion.id = q.key LIMIT 1) p ON true
+    LEFT JOIN LATERAL (
+        SELECT sequence, kind, decision FROM ledger
+        WHERE ledger.shard = q.shard AND ledger.sequence = coalesce(p.answered_sequence, s.sequence) LIMIT 1) l ON true

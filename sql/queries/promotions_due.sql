@@ -5,6 +5,6 @@ SELECT p.id, p.shard, p.project, p.git_sha, p.environment, p.requester, p.source
 FROM unnest($1::integer[]) AS q (shard)
     CROSS JOIN LATERAL (
         SELECT * FROM promotion w
-        WHERE w.shard = q.shard AND w.outcome = 1 AND w.wake_at <= $2::timestamptz
+        WHERE w.shard = q.shard AND w.wake_at <= $2::timestamptz
         ORDER BY w.wake_at LIMIT $3::bigint) p
 ORDER BY p.wake_at, p.shard, p.opened_sequence LIMIT $3::bigint

@@ -14,4 +14,4 @@ WHERE s.shard = $1::integer
 RETURNING s.epoch, s.fence_ids, s.builds_position, s.requests_position, s.sequence, s.head_hash, s.now_at, s.control_version,
     s.results_settled, s.results_settled_offset, s.dead_letters_settled, s.dead_letters_settled_offset,
     s.crash_topic, s.crash_position, s.crash_count, s.stopped,
-    (SELECT min(p.wake_at) FROM promotion p WHERE p.shard = s.shard AND p.outcome = 1)
+    (SELECT min(p.wake_at) FROM promotion p WHERE p.shard = s.shard)

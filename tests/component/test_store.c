@@ -728,6 +728,49 @@ static void the_newest_policy_and_control_version_are_found(void **state) {
     assert_int_equal(facts.ret_control_version, 3);
 }
 
+/* A plan of the worker's, made while all tables are empty: it may stay for as long as the connection. */
+static void plans_made_on_empty_tables_use_the_whole_index(void **state) {
+    struct world *world = *state;
+    extern const unsigned char embedded_load_seen_sql[], embedded_load_waiting_sql[], embedded_load_releases_sql[],
+        embedded_load_environments_sql[], embedded_load_promoted_sql[], embedded_promotions_due_sql[];
+    static const struct {
+        const unsigned char *text;
+        const char *arguments, *condition;
+    } cases[] = {
+        {embedded_load_seen_sql, "(NULL, NULL)", "((shard = q.shard) AND (key = q.key))"},
+        {embedded_load_seen_sql, "(NULL, NULL)", "(opened_sequence = seen.sequence))"},
+        {embedded_load_seen_sql, "(NULL, NULL)", "(sequence = COALESCE(promotion.answered_sequence, seen.sequence)))"},
+        {embedded_load_waiting_sql, "(NULL, NULL, NULL)",
+         "((project = q.project) AND (git_sha = q.git_sha) AND (environment = q.environment))"},
+        {embedded_load_releases_sql, "(NULL, NULL)", "using release_pkey"},
+        {embedded_load_releases_sql, "(NULL, NULL)", "using artifact_pkey"},
+        {embedded_load_environments_sql, "(NULL, NULL)", "((project = q.project) AND (environment = q.environment))"},
+        {embedded_load_promoted_sql, "(NULL, NULL, NULL)", "using promotion_promoted"},
+        {embedded_promotions_due_sql, "(NULL, NULL, NULL)", "((shard = q.shard) AND (wake_at <= $2))"},
+    };
+    database_do(&world->options, "SELECT seen_periods(now())");
+    struct pg *pg = pg_new(&world->options, PG_WORKER);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[4000], name[32];
+        bool found = false;
+        (void)snprintf(text, sizeof text, "PREPARE plan%zu AS\n%s", i, (const char *)cases[i].text);
+        if (pg_script(pg, text, &world->error)) fail_msg("%s", world->error.message);
+        (void)snprintf(text, sizeof text, "EXPLAIN (COSTS OFF) EXECUTE plan%zu %s", i, cases[i].arguments);
+        (void)snprintf(name, sizeof name, "explain%zu", i);
+        const struct pg_statement statement = {name, (const unsigned char *)text};
+        struct pg_result *plan = pg_query(pg, PG_READ, &statement, NULL, &world->error);
+        if (!plan) fail_msg("%s", world->error.message);
+        for (size_t row = 0; row < pg_rows(plan); row++) {
+            struct slice line = pg_get_bytes(plan, row, 0);
+            found = found || strstr(line.p, cases[i].condition);
+            if (strstr(line.p, "Join Filter") || strstr(line.p, "Seq Scan")) fail_msg("plan %zu: %s", i, line.p);
+        }
+        if (!found) fail_msg("plan %zu lacks %s", i, cases[i].condition);
+        pg_result_free(plan);
+    }
+    pg_free(pg);
+}
+
 /* ---- deduplication ---- */
 
 static void periods_are_made_ahead_and_old_ones_dropped(void **state) {
@@ -909,6 +952,7 @@ int main(void) {
         IN_A_WORLD(the_ledger_is_read_in_pages),
         IN_A_WORLD(large_rows_come_in_smaller_pages),
         IN_A_WORLD(the_newest_policy_and_control_version_are_found),
+        IN_A_WORLD(plans_made_on_empty_tables_use_the_whole_index),
         IN_A_WORLD(periods_are_made_ahead_and_old_ones_dropped),
         IN_A_WORLD(the_worker_cannot_change_what_is_written),
         IN_A_WORLD(a_killed_connection_is_made_again),
