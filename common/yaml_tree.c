@@ -127,29 +127,33 @@ static int take_key(struct reader *reader, struct level *level, const yaml_event
     return 0;
 }
 
-/* The node that the event's value goes into, linked to what holds it. */
-static int place(struct reader *reader, const yaml_event_t *event, struct yaml **ret_node) {
-    if (++reader->values > reader->limits->values)
-        return error_set(reader->error, ERROR_INPUT, "too-large",
-                         "line %zu, column %zu: more than %zu values; split or shorten it", event->start_mark.line + 1,
-                         event->start_mark.column + 1, reader->limits->values);
+/* The node that the event's value goes into, linked to what holds it; NULL with the error set. */
+static struct yaml *place(struct reader *reader, const yaml_event_t *event) {
+    if (++reader->values > reader->limits->values) {
+        (void)error_set(reader->error, ERROR_INPUT, "too-large",
+                        "line %zu, column %zu: more than %zu values; split or shorten it", event->start_mark.line + 1,
+                        event->start_mark.column + 1, reader->limits->values);
+        return NULL;
+    }
     struct level *level = reader->depth ? &reader->levels[reader->depth - 1] : NULL;
     struct yaml *node = level && level->member ? level->member : ARENA_NEW(reader->arena, struct yaml);
-    if (!node) return error_memory(reader->error);
+    if (!node) {
+        (void)error_memory(reader->error);
+        return NULL;
+    }
     node->line = event->start_mark.line + 1;
     node->column = event->start_mark.column + 1;
-    *ret_node = node;
     if (!level) {
         reader->root = node;
-        return 0;
+        return node;
     }
     node->above = level->node;
     *level->tail = node;
     level->tail = &node->next;
     level->node->count++;
-    if (!level->member) return 0;
+    if (!level->member) return node;
     level->member = NULL;
-    return index_members(reader, level, node);
+    return index_members(reader, level, node) < 0 ? NULL : node;
 }
 
 static int take_scalar(struct reader *reader, struct yaml *node, const yaml_event_t *event) {
@@ -194,8 +198,8 @@ static int take_value(struct reader *reader, const yaml_event_t *event) {
 
     struct level *level = reader->depth ? &reader->levels[reader->depth - 1] : NULL;
     if (level && level->node->kind == YAML_MAPPING && !level->member) return take_key(reader, level, event);
-    struct yaml *node = NULL;
-    if (place(reader, event, &node) < 0) return -1;
+    struct yaml *node = place(reader, event);
+    if (!node) return -1;
     if (event->type == YAML_SCALAR_EVENT) return take_scalar(reader, node, event);
     return open_level(reader, node, event->type == YAML_SEQUENCE_START_EVENT ? YAML_LIST : YAML_MAPPING, event);
 }
