@@ -17,10 +17,12 @@ static const char about[] =
     "and that the last row is the shard's head; then the control log's digests. Names the first bad row. An input that was "
     "emptied on purpose counts as redacted: the chain covers its digest.\n"
     "\n"
-    "When Kafka answers, the chains are also compared with the results and dead letters that were published; what retention "
-    "has taken from the topics' beginning is not missed.\n"
+    "Then the chains are compared with the results and dead letters that were published; what retention has taken from the "
+    "topics' beginning is not missed. --ledger-only leaves that out.\n"
     "\n"
-    "Exit status: 0 everything is as it was written, 1 something is not, 2 the database did not answer.";
+    "Exit status: 0 everything is as it was written, 1 something is not, 2 the database or Kafka did not answer, and what could "
+    "be "
+    "looked at is as it was written.";
 
 struct audit {
     struct database database;
@@ -30,7 +32,8 @@ struct audit {
     struct audit_bad foreign; /* a row of a shard that does not exist */
     struct kafka_options kafka;
     struct audit_published *published; /* NULL: not compared */
-    char why_not[300];                 /* it is not compared */
+    bool ledger_only;
+    char why_not[300]; /* it is not compared */
 };
 
 /* ---- what there is ---- */
@@ -84,9 +87,9 @@ static void give_up_comparing(struct audit *audit, const char *why) {
     audit->published = NULL;
 }
 
-static void connect_kafka(struct audit *audit, bool ledger_only) {
+static void connect_kafka(struct audit *audit) {
     const struct config *config = &audit->database.config;
-    if (ledger_only) return give_up_comparing(audit, "--ledger-only");
+    if (audit->ledger_only) return give_up_comparing(audit, "--ledger-only");
     if (!config->kafka.bootstrap_servers) return give_up_comparing(audit, "kafka.bootstrap-servers is not configured");
     audit->kafka = (struct kafka_options){.bootstrap_servers = config->kafka.bootstrap_servers,
                                           .topic_prefix = config->topic_prefix,
@@ -118,9 +121,9 @@ static int verify_shard(struct audit *audit, struct audit_shard *shard, struct e
     return audit_shard_verify(audit->database.pg, audit->database.installation.id, shard, NULL, error);
 }
 
-static int verify(struct audit *audit, bool ledger_only, struct error *error) {
+static int verify(struct audit *audit, struct error *error) {
     if (load(audit, error) < 0 || audit_control_verify(audit->database.pg, &audit->control, error) < 0) return -1;
-    connect_kafka(audit, ledger_only);
+    connect_kafka(audit);
     for (size_t i = 0; i < audit->shard_count; i++) {
         show_progress(audit, i);
         if (verify_shard(audit, &audit->shards[i], error) < 0) return -1;
@@ -139,6 +142,11 @@ static const struct audit_bad *first_bad(const struct audit *audit) {
     return audit->foreign.found ? &audit->foreign : NULL;
 }
 
+static int conclude(const struct audit *audit) {
+    if (first_bad(audit)) return EXIT_NO;
+    return audit->published || audit->ledger_only ? EXIT_YES : EXIT_COULD_NOT_TELL;
+}
+
 static struct json_object *shard_object(const struct audit_shard *shard) {
     struct json_object *object = output_object();
     char hash[DIGEST_TEXT];
@@ -155,7 +163,7 @@ static struct json_object *shard_object(const struct audit_shard *shard) {
 static int print_json(const struct audit *audit) {
     const struct audit_bad *bad = first_bad(audit);
     struct json_object *document = output_object(), *shards = output_array();
-    output_set_boolean(document, "ok", !bad);
+    output_set_boolean(document, "ok", conclude(audit) == EXIT_YES);
     for (size_t i = 0; i < audit->shard_count; i++) output_append(shards, shard_object(&audit->shards[i]));
     output_set(document, "shards", shards);
     output_set_number(document, "controlVersions", (int64_t)audit->control.versions);
@@ -180,6 +188,8 @@ static void print_bad(const struct audit_bad *bad) {
 }
 
 static int print_summary(const struct audit *audit) {
+    static const char *const verdicts[] = {
+        [EXIT_YES] = "ok", [EXIT_NO] = "NOT as it was written", [EXIT_COULD_NOT_TELL] = "could not tell"};
     uint64_t rows = 0, redacted = 0, published = 0;
     print_bad(&audit->control.bad);
     for (size_t i = 0; i < audit->shard_count; i++) {
@@ -189,8 +199,8 @@ static int print_summary(const struct audit *audit) {
         print_bad(&audit->shards[i].bad);
     }
     print_bad(&audit->foreign);
-    printf("%s: %zu shards, %" PRIu64 " rows verified, %" PRIu64 " redacted; published: ",
-           first_bad(audit) ? "NOT as it was written" : "ok", audit->shard_count, rows, redacted);
+    printf("%s: %zu shards, %" PRIu64 " rows verified, %" PRIu64 " redacted; published: ", verdicts[conclude(audit)],
+           audit->shard_count, rows, redacted);
     if (audit->published)
         printf("compared, %" PRIu64 " records\n", published);
     else
@@ -200,9 +210,10 @@ static int print_summary(const struct audit *audit) {
 
 int command_audit_verify(int argc, char **argv) {
     const char *config = NULL;
-    bool json = false, ledger_only = false;
+    bool json = false;
+    struct audit audit = {0};
     const struct option options[] = {
-        {"ledger-only", NULL, OPTION_FLAG, &ledger_only, .help = "do not ask Kafka what was published"},
+        {"ledger-only", NULL, OPTION_FLAG, &audit.ledger_only, .help = "do not ask Kafka what was published"},
         SETTINGS_OPTION(&config),
         {"json", NULL, OPTION_FLAG, &json,
          .help = "print {ok, shards [{shard, sequence, hash, rows, redacted, published}], published, firstBad {shard, sequence, "
@@ -213,18 +224,17 @@ int command_audit_verify(int argc, char **argv) {
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
 
-    struct audit audit = {0};
     struct error error = {0};
     status = database_open(&audit.database, config, PG_READER);
     if (status) return status;
-    if (verify(&audit, ledger_only, &error) < 0) {
+    if (verify(&audit, &error) < 0) {
         output_failure(&error);
         status = EXIT_COULD_NOT_TELL;
     } else {
-        if (json && audit.why_not[0]) (void)fprintf(stderr, "note: what was published is not compared: %s\n", audit.why_not);
-        status = (json ? print_json(&audit) : print_summary(&audit)) < 0 ? EXIT_COULD_NOT_TELL
-                 : first_bad(&audit)                                     ? EXIT_NO
-                                                                         : EXIT_YES;
+        status = conclude(&audit);
+        if (status == EXIT_COULD_NOT_TELL)
+            output_error("what was published is not compared: %s; --ledger-only leaves it out", audit.why_not);
+        if ((json ? print_json(&audit) : print_summary(&audit)) < 0) status = EXIT_COULD_NOT_TELL;
     }
     audit_published_free(audit.published);
     database_close(&audit.database);

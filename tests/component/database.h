@@ -1,5 +1,5 @@
 /* A real Postgres for a component test: the one of SLUICE_TEST_DATABASE_URL or SLUICE_DATABASE_URL (a superuser's), else one of
- * the program's own by tests/support/postgres.sh. Each test has a schema of its own. */
+ * the program's own by deploy/postgres.sh. Each test has a schema of its own. */
 #ifndef SLUICE_TEST_DATABASE_H
 #define SLUICE_TEST_DATABASE_H
 
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DATABASE_SCRIPT SLUICE_SOURCE "/tests/support/postgres.sh"
+#define DATABASE_SCRIPT SLUICE_SOURCE "/deploy/postgres.sh"
 
 static char database_url[300], database_folder[200];
 
@@ -24,26 +24,19 @@ static inline int database_start(void **state) {
     char template[] = "/tmp/sluice-postgres-XXXXXX", command[1000];
     if (!mkdtemp(template)) return -1;
     (void)snprintf(database_folder, sizeof database_folder, "%s", template);
-    /* another program may have taken the port: try a few */
-    for (int attempt = 0; attempt < 5; attempt++) {
-        int port = 20000 + (int)((getpid() * 7 + attempt * 1009) % 12000);
-        (void)snprintf(command, sizeof command, "'%s' start '%.199s' %d", DATABASE_SCRIPT, database_folder, port);
-        FILE *output = popen(command, "r");
-        if (!output) return -1;
-        bool told = fgets(database_url, sizeof database_url, output) != NULL;
-        database_url[strcspn(database_url, "\n")] = '\0';
-        if (pclose(output) == 0 && told) return 0;
-        (void)snprintf(command, sizeof command, "rm -rf '%.199s'/data", database_folder);
-        if (system(command) != 0) return -1;
-    }
-    return -1;
+    (void)snprintf(command, sizeof command, "'%s' start '%.199s'", DATABASE_SCRIPT, database_folder);
+    FILE *output = popen(command, "r");
+    if (!output) return -1;
+    bool told = fgets(database_url, sizeof database_url, output) != NULL;
+    database_url[strcspn(database_url, "\n")] = '\0';
+    return pclose(output) == 0 && told ? 0 : -1;
 }
 
 static inline int database_stop(void **state) {
     (void)state;
     char command[1000];
     if (!*database_folder) return 0;
-    (void)snprintf(command, sizeof command, "'%s' stop '%.199s'", DATABASE_SCRIPT, database_folder);
+    (void)snprintf(command, sizeof command, "'%s' purge '%.199s'", DATABASE_SCRIPT, database_folder);
     return system(command);
 }
 

@@ -143,9 +143,9 @@ static void a_login_without_the_right_to_make_roles_is_told_what_to_ask_for(void
     struct error error;
     size_t applied;
     struct pg_options options = database_options(schema);
-    (void)snprintf(text, sizeof text, "CREATE ROLE %s LOGIN", schema);
+    (void)snprintf(text, sizeof text, "CREATE ROLE %s LOGIN PASSWORD 'poor'", schema);
     database_do(&options, text);
-    (void)snprintf(text, sizeof text, "%s%suser=%s", database_url, strchr(database_url, '?') ? "&" : "?", schema);
+    (void)snprintf(text, sizeof text, "%s%suser=%s&password=poor", database_url, strchr(database_url, '?') ? "&" : "?", schema);
     struct pg_options poor = options;
     poor.url = text;
     assert_int_not_equal(pg_migrate(&poor, 2, &installation, &applied, &error), 0);
