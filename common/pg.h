@@ -51,6 +51,7 @@ enum error_kind pg_error_kind(const char *sqlstate);
 
 /* ---- statements ---- */
 
+/* Outlives every connection that it was run on, which remembers it by address. */
 struct pg_statement {
     const char *name;
     const unsigned char *text; /* of one statement, terminated */

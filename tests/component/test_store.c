@@ -749,15 +749,14 @@ static void plans_made_on_empty_tables_use_the_whole_index(void **state) {
         {embedded_promotions_due_sql, "(NULL, NULL, NULL)", "((shard = q.shard) AND (wake_at <= $2))"},
     };
     database_do(&world->options, "SELECT seen_periods(now())");
-    struct pg *pg = pg_new(&world->options, PG_WORKER);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char text[4000], name[32];
+        struct pg *pg = pg_new(&world->options, PG_WORKER);
+        char text[4000];
         bool found = false;
         (void)snprintf(text, sizeof text, "PREPARE plan%zu AS\n%s", i, (const char *)cases[i].text);
         if (pg_script(pg, text, &world->error)) fail_msg("%s", world->error.message);
         (void)snprintf(text, sizeof text, "EXPLAIN (COSTS OFF) EXECUTE plan%zu %s", i, cases[i].arguments);
-        (void)snprintf(name, sizeof name, "explain%zu", i);
-        const struct pg_statement statement = {name, (const unsigned char *)text};
+        const struct pg_statement statement = {"explain", (const unsigned char *)text};
         struct pg_result *plan = pg_query(pg, PG_READ, &statement, NULL, &world->error);
         if (!plan) fail_msg("%s", world->error.message);
         for (size_t row = 0; row < pg_rows(plan); row++) {
@@ -767,8 +766,8 @@ static void plans_made_on_empty_tables_use_the_whole_index(void **state) {
         }
         if (!found) fail_msg("plan %zu lacks %s", i, cases[i].condition);
         pg_result_free(plan);
+        pg_free(pg);
     }
-    pg_free(pg);
 }
 
 /* ---- deduplication ---- */
