@@ -12,6 +12,9 @@ typedef int command_function(int argc, char **argv);
 
 /* noun, verb ("" for none), function, one line for `sluice --help` */
 #define COMMANDS(X)                                                                                                              \
+    X("build-complete", "", command_build_complete, "publish a release's manifest, so that it can be promoted")                  \
+    X("promote", "", command_promote, "ask for a release in an environment")                                                     \
+    X("wait", "", command_wait, "follow a promotion to its final answer")                                                        \
     X("status", "", command_status, "show what each environment has, and what waits for what")                                   \
     X("release", "show", command_release_show, "show a release, its manifest, and where it was promoted")                        \
     X("policy", "check", command_policy_check, "say whether a policy is right, and if not, where and why not")                   \

@@ -1,0 +1,174 @@
+#include "answer.h"
+
+#include "command.h"
+#include "output.h"
+
+#define TYPE_WAITING "dev.sluice.promotion.waiting.v1"
+#define TYPE_EVALUATED "dev.sluice.promotion.evaluated.v1"
+#define TYPE_DUPLICATE "dev.sluice.event.duplicate.v1"
+#define TYPE_REFUSED "dev.sluice.event.refused.v1"
+
+static const struct json_limits limits = {.bytes = KAFKA_OUTPUT_BYTES_MAX, .depth = 64, .values = 200000};
+
+/* ---- reading ---- */
+
+/* Before the whole document is read: does the text occur in it at all? */
+static bool mentions(struct slice value, struct slice text) {
+    return text.n && value.n >= text.n && memmem(value.p, value.n, text.p, text.n) != NULL;
+}
+
+static bool is_for(const struct json *data, const struct asker *asker) {
+    const struct json *request = json_get(data, "request");
+    if (asker->project.p && !slice_equal(json_get_text(data, "project"), asker->project)) return false;
+    if (asker->promotion.p && slice_equal(json_get_text(data, "promotionId"), asker->promotion)) return true;
+    return asker->id.p && slice_equal(json_get_text(request, "id"), asker->id) &&
+           slice_equal(json_get_text(request, "source"), asker->source);
+}
+
+static bool is_true(const struct json *value) { return value && value->kind == JSON_BOOLEAN && value->boolean; }
+
+bool answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer) {
+    struct slice type = kafka_record_header(record, "ce_type");
+    if (!slice_starts(type, SLICE("dev.sluice."))) return false;
+    /* An id with characters that JSON escapes stands otherwise in the document: those are not looked for. */
+    bool plain = asker->id.p && !mentions(asker->id, SLICE("\\")) && !mentions(asker->id, SLICE("\""));
+    bool possible = mentions(record->value, asker->promotion) || (asker->id.p && (!plain || mentions(record->value, asker->id)));
+    if (!possible) return false;
+    struct slice text = arena_copy(arena, record->value);
+    const struct json *data;
+    if (!text.p || json_read_strict(arena, text, &limits, &data, NULL) || !is_for(data, asker)) return false;
+    const struct json *original = json_get(data, "original");
+    *ret_answer = (struct answer){.type = arena_copy(arena, type), .data = data, .final = is_true(json_get(data, "final"))};
+    if (slice_is(type, TYPE_DUPLICATE)) ret_answer->final = is_true(json_get(original, "final"));
+    return true;
+}
+
+int answer_status(const struct answer *answer) {
+    const struct json *said = answer->data;
+    if (slice_is(answer->type, TYPE_DUPLICATE)) said = json_get(answer->data, "original");
+    struct slice outcome = json_get_text(said, "outcome");
+    if (slice_is(outcome, "evaluated")) outcome = json_get_text(said, "wouldBe");
+    return slice_is(outcome, "promoted") || slice_is(outcome, "verified") ? EXIT_YES : EXIT_NO;
+}
+
+/* ---- printing ---- */
+
+/* Messages of others end up on a terminal: control characters do not. */
+static void print_text(FILE *to, struct slice text) {
+    for (size_t i = 0; i < text.n; i++) (void)fputc((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? ' ' : text.p[i], to);
+}
+
+static void print_condition(FILE *to, const struct json *condition) {
+    struct slice status = json_get_text(condition, "status");
+    bool met = slice_is(status, "met");
+    enum output_colour colour = met ? OUTPUT_GREEN : slice_is(status, "failed") ? OUTPUT_RED : OUTPUT_YELLOW;
+    fprintf(to, "  %s%-6.*s%s ", output_colour(to, colour), SLICE_ARG(status), output_colour(to, OUTPUT_PLAIN));
+    print_text(to, json_get_text(condition, "type"));
+    (void)fputc(' ', to);
+    print_text(to, json_get_text(condition, "subject"));
+    fputs(": ", to);
+    print_text(to, json_get_text(condition, "code"));
+    struct slice message = json_get_text(condition, "message");
+    if (message.n) fputs(", ", to);
+    print_text(to, message);
+    (void)fputc('\n', to);
+}
+
+static const struct json *find_condition(const struct answer *answer, const struct json *like) {
+    const struct json *list = answer ? json_get(answer->data, "conditions") : NULL;
+    for (const struct json *condition = list ? list->first : NULL; condition; condition = condition->next)
+        if (slice_equal(json_get_text(condition, "type"), json_get_text(like, "type")) &&
+            slice_equal(json_get_text(condition, "subject"), json_get_text(like, "subject")))
+            return condition;
+    return NULL;
+}
+
+static bool says_the_same(const struct json *a, const struct json *b) {
+    return slice_equal(json_get_text(a, "status"), json_get_text(b, "status")) &&
+           slice_equal(json_get_text(a, "code"), json_get_text(b, "code"));
+}
+
+void answer_print_waiting(FILE *to, const struct answer *answer, const struct answer *before) {
+    const struct json *list = json_get(answer->data, "conditions");
+    struct slice environment = json_get_text(answer->data, "environment"), limit = json_get_text(answer->data, "expiresAt");
+    if (slice_is(answer->type, TYPE_DUPLICATE)) {
+        fputs("duplicate: this request was sent before and still waits\n", to);
+        return;
+    }
+    if (before && !slice_is(before->type, TYPE_WAITING)) before = NULL;
+    fprintf(to, "%s %.*s", before ? "still waiting to go to" : "waiting to go to", SLICE_ARG(environment));
+    if (!before && limit.p) fprintf(to, ", until %.*s", SLICE_ARG(limit));
+    fputs(before ? "; what has changed:\n" : "; what is missing:\n", to);
+    for (const struct json *condition = list ? list->first : NULL; condition; condition = condition->next) {
+        const struct json *last = find_condition(before, condition);
+        bool met = slice_is(json_get_text(condition, "status"), "met");
+        if (last ? !says_the_same(last, condition) : !met) print_condition(to, condition);
+    }
+    (void)fflush(to);
+}
+
+/* "promoted: acme/shop 4f1c... to prod" */
+static void print_headline(FILE *to, const struct answer *answer, struct slice outcome) {
+    const struct json *release = json_get(answer->data, "release");
+    struct slice environment = json_get_text(answer->data, "environment"), code = json_get_text(answer->data, "code");
+    bool good = answer_status(answer) == EXIT_YES;
+    fprintf(to, "%s%.*s%s: ", output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED), SLICE_ARG(outcome),
+            output_colour(to, OUTPUT_PLAIN));
+    print_text(to, json_get_text(answer->data, "project"));
+    struct slice sha = json_get_text(release, "gitSha");
+    if (sha.n) fprintf(to, " %.*s", SLICE_ARG(sha));
+    if (environment.n) fprintf(to, " to %.*s", SLICE_ARG(environment));
+    if (code.n && !slice_equal(code, outcome)) {
+        fputs(", ", to);
+        print_text(to, code);
+    }
+    struct slice message = json_get_text(answer->data, "message");
+    if (message.n) fputs(": ", to);
+    print_text(to, message);
+    (void)fputc('\n', to);
+}
+
+static void print_refused(FILE *to, const struct answer *answer) {
+    struct slice path = json_get_text(answer->data, "path");
+    fprintf(to, "%srefused%s: ", output_colour(to, OUTPUT_RED), output_colour(to, OUTPUT_PLAIN));
+    print_text(to, json_get_text(answer->data, "code"));
+    fputs(": ", to);
+    print_text(to, json_get_text(answer->data, "message"));
+    if (path.n) fputs(" at ", to);
+    print_text(to, path);
+    (void)fputc('\n', to);
+}
+
+static void print_duplicate(FILE *to, const struct answer *answer) {
+    const struct json *original = json_get(answer->data, "original");
+    struct slice outcome = json_get_text(original, "outcome"), code = json_get_text(original, "code");
+    if (!outcome.n) outcome = SLICE("refused");
+    bool good = answer_status(answer) == EXIT_YES;
+    fprintf(to, "duplicate: this was sent before, and the answer was %s", output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED));
+    print_text(to, outcome);
+    fputs(output_colour(to, OUTPUT_PLAIN), to);
+    if (code.n && !slice_equal(code, outcome)) {
+        fputs(", ", to);
+        print_text(to, code);
+    }
+    (void)fputc('\n', to);
+}
+
+void answer_print_final(FILE *to, const struct answer *answer) {
+    if (slice_is(answer->type, TYPE_DUPLICATE)) {
+        print_duplicate(to, answer);
+        return;
+    }
+    if (slice_is(answer->type, TYPE_REFUSED)) {
+        print_refused(to, answer);
+        return;
+    }
+    struct slice outcome = json_get_text(answer->data, "outcome");
+    bool evaluated = slice_is(answer->type, TYPE_EVALUATED);
+    if (evaluated) fputs("dry run, would be ", to);
+    print_headline(to, answer, evaluated ? json_get_text(answer->data, "wouldBe") : outcome);
+    const struct json *list = json_get(answer->data, "conditions");
+    bool all = evaluated || answer_status(answer) != EXIT_YES; /* what was promoted met all of them */
+    for (const struct json *condition = list ? list->first : NULL; condition && all; condition = condition->next)
+        if (evaluated || !slice_is(json_get_text(condition, "status"), "met")) print_condition(to, condition);
+}

@@ -1,0 +1,36 @@
+/* One answer of Sluice, as it stands on the results topic: what it says to whom, and what a command makes of it. */
+#ifndef SLUICE_ANSWER_H
+#define SLUICE_ANSWER_H
+
+#include "arena.h"
+#include "json.h"
+#include "kafka.h"
+#include "ledger.h"
+
+#include <stdio.h>
+
+struct answer {
+    struct slice type;       /* of the event, in the arena */
+    const struct json *data; /* in the arena */
+    bool final;              /* a duplicate's: that of its original */
+};
+
+/* Whose answers are looked for. Either an event's own (source and id, and the promotion that it opened), or a promotion's. */
+struct asker {
+    struct slice project;    /* a NULL `p`: any */
+    struct slice source, id; /* a NULL `p`: any event of the promotion */
+    struct slice promotion;  /* its id; a NULL `p` for a build */
+};
+
+/* Reads a record of the results topic if it is an answer to the asker: true. Everything is copied into the arena. */
+bool answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer);
+
+/* The exit status that a final answer means. */
+int answer_status(const struct answer *answer);
+
+/* For a promotion that waits: what it waits for, or what has changed since `before` (or NULL). */
+void answer_print_waiting(FILE *to, const struct answer *answer, const struct answer *before);
+/* What was decided, and why. */
+void answer_print_final(FILE *to, const struct answer *answer);
+
+#endif
