@@ -18,7 +18,7 @@ enum registry_answer {
     REGISTRY_NOT_ASKED = 0,
     REGISTRY_FOUND,
     REGISTRY_MISSING,     /* 404 for the digest */
-    REGISTRY_MISMATCH,    /* it answered with another digest, which is in `digest` */
+    REGISTRY_MISMATCH,    /* it answered with another digest, which is in `found_digest` */
     REGISTRY_DENIED,      /* 401 or 403 after what authentication there is */
     REGISTRY_BUSY,        /* 429, or the breaker is open */
     REGISTRY_UNREACHABLE, /* no usable answer: time, connection, TLS, address not allowed, 5xx, redirect, anything unexpected */
@@ -53,12 +53,13 @@ struct registry {
 struct registry_options {
     const char *docker_config; /* path of a Docker config.json with `auths`, or NULL */
     const char *ca_bundle;     /* PEM file of certificate authorities, or NULL for the system's */
+    const char *token_realms;  /* "host[:port]", with commas between: token servers beside the registries' own hosts; or NULL */
     unsigned per_registry;     /* requests to one registry at once */
     unsigned total;            /* requests at once */
 };
 
 struct error;
-/* NULL with *error set. */
+/* NULL with *error set. The options' texts must outlive it. */
 struct registry *registry_http_new(const struct registry_options *options, struct error *error);
 
 #endif

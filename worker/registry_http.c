@@ -1,0 +1,337 @@
+/* One call of the registry client: what is asked, how many requests at once, and what is left when the time is up. */
+#include "registry_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, CREDENTIALS_MAX = 32 * 1024 * 1024 };
+
+uint64_t client_now_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- answers ---- */
+
+void question_answer(struct client *client, struct registry_question *question, const struct finding *finding, instant checked_at,
+                     const char *detail) {
+    question->answer = finding->answer;
+    question->status = finding->status;
+    question->found_digest =
+        finding->found_digest.p ? arena_copy(client->call_arena, finding->found_digest) : (struct slice){NULL, 0};
+    question->detail = detail[0] ? arena_copy(client->call_arena, slice_str(detail)) : (struct slice){NULL, 0};
+    question->checked_at = checked_at;
+    question->again_at = finding->again_ms ? client->now + (instant)finding->again_ms * 1000 : 0;
+}
+
+static bool answer_from_cache(struct client *client, struct registry_question *question, const struct digest *key) {
+    struct registry_cached cached;
+    if (!registry_cache_get(client->cache, key, client_now_ms(), &cached)) return false;
+    struct finding finding = {.answer = REGISTRY_FOUND, .status = cached.status};
+    if (cached.named) finding.found_digest = question->digest;
+    question_answer(client, question, &finding, cached.checked_at, "");
+    return true;
+}
+
+/* ---- hosts ---- */
+
+static struct host *host_of(struct client *client, const struct registry_question *question) {
+    for (struct host *host = client->hosts; host; host = host->next)
+        if (slice_is(question->host, host->name) && host->plain_http == question->plain_http &&
+            host->allow_private == question->allow_private)
+            return host;
+    if (client->host_count == HOSTS_MAX || memchr(question->host.p, '\0', question->host.n)) return NULL;
+    struct host *host = calloc(1, sizeof *host + question->host.n + 1);
+    if (!host) return NULL;
+    memcpy(host->name, question->host.p, question->host.n);
+    struct slice name = slice_of(host->name, question->host.n), endpoint = registry_endpoint(name);
+    host->endpoint = endpoint.p; /* its own name or a literal: terminated in either case */
+    host->plain_http = question->plain_http;
+    host->allow_private = question->allow_private;
+    host->queue_end = &host->queue;
+    host->next = client->hosts;
+    client->hosts = host;
+    client->host_count++;
+    return host;
+}
+
+void host_enqueue(struct lookup *lookup) {
+    struct host *host = lookup->host;
+    lookup->state = LOOKUP_QUEUED;
+    lookup->next_in_line = NULL;
+    *host->queue_end = lookup;
+    host->queue_end = &lookup->next_in_line;
+}
+
+/* Why the host is not asked now, for people; false when it may be asked. */
+static bool host_rests(const struct host *host, uint64_t now_ms, struct finding *ret_finding, char *to, size_t room) {
+    uint64_t until_ms = host->busy_until_ms;
+    if (until_ms > now_ms) {
+        (void)snprintf(to, room, "%s limits the rate of requests (status 429); it is asked again in %u s", host->name,
+                       (unsigned)((until_ms - now_ms + 999) / 1000));
+        *ret_finding = (struct finding){.answer = REGISTRY_BUSY, .status = 429, .again_ms = until_ms - now_ms};
+        return true;
+    }
+    if (breaker_state(&host->breaker, now_ms) != BREAKER_OPEN) return false;
+    until_ms = host->breaker.until_ms;
+    (void)snprintf(to, room, "%s keeps failing (%s) and is left alone; it is asked again in %u s", host->name, host->failure,
+                   (unsigned)((until_ms - now_ms + 999) / 1000));
+    *ret_finding = (struct finding){.answer = REGISTRY_BUSY, .again_ms = until_ms - now_ms};
+    return true;
+}
+
+/* Answers everything that is queued. */
+static void host_flush(struct host *host, const struct finding *finding, const char *detail) {
+    while (host->queue) lookup_end(host->queue, finding, "%s", detail);
+}
+
+void host_answered(struct host *host) {
+    host->answered++;
+    breaker_succeed(&host->breaker);
+}
+
+void host_failed(struct host *host, const char *why) {
+    host->failed++;
+    (void)snprintf(host->failure, sizeof host->failure, "%s", why);
+}
+
+void host_is_busy(struct host *host, int64_t seconds) {
+    uint64_t now_ms = client_now_ms();
+    if (host->busy_until_ms <= now_ms) host->busy_count++;
+    if (seconds < 0) {
+        seconds = BUSY_FIRST_S;
+        for (unsigned i = 1; i < host->busy_count && seconds < BUSY_LONGEST_S; i++) seconds *= 2;
+        if (seconds > BUSY_LONGEST_S) seconds = BUSY_LONGEST_S;
+    }
+    if (seconds == 0) seconds = BUSY_FIRST_S;
+    uint64_t until_ms = now_ms + (uint64_t)seconds * 1000;
+    if (until_ms > host->busy_until_ms) host->busy_until_ms = until_ms;
+    struct finding finding;
+    char detail[FAILURE_TEXT + 600];
+    if (host_rests(host, now_ms, &finding, detail, sizeof detail)) host_flush(host, &finding, detail);
+}
+
+/* ---- one call ---- */
+
+static struct digest question_key(const struct registry_question *question) {
+    const char way[2] = {(char)('0' + question->plain_http), (char)('0' + question->allow_private)};
+    const struct slice separator = SLICE("\n");
+    const struct slice parts[] = {slice_of(way, sizeof way), question->host, separator,
+                                  question->repository,      separator,      question->digest};
+    return digest_sha256(parts, sizeof parts / sizeof *parts);
+}
+
+static void give_up(struct client *client, struct registry_question *question, const char *why) {
+    question_answer(client, question, &(struct finding){.answer = REGISTRY_UNREACHABLE}, client->now, why);
+}
+
+/* Answers the question at once, or lets it wait for a lookup: one of an equal question, one that lingers, or its own. */
+static void admit(struct client *client, struct map *equal, struct registry_question *question, struct waiter *waiter) {
+    struct digest key = question_key(question);
+    if (answer_from_cache(client, question, &key)) return;
+    struct host *host = host_of(client, question);
+    struct finding finding;
+    char detail[FAILURE_TEXT + 600];
+    bool invalid = false;
+    if (!host) {
+        give_up(client, question, "too many registries, or out of memory");
+        return;
+    }
+    if (host_rests(host, client_now_ms(), &finding, detail, sizeof detail)) {
+        question_answer(client, question, &finding, client->now, detail);
+        return;
+    }
+    struct lookup *lookup = map_get(equal, slice_of(key.bytes, sizeof key.bytes));
+    if (!lookup) {
+        lookup = lookup_new(client, host, question, &key, &invalid);
+        void **at = lookup ? map_at(equal, slice_of(lookup->key.bytes, sizeof lookup->key.bytes)) : NULL;
+        if (lookup) host_enqueue(lookup);
+        if (!at) {
+            give_up(client, question, invalid ? "the reference holds what no registry's name may hold" : "out of memory");
+            if (lookup) lookup_free(lookup);
+            return;
+        }
+        *at = lookup;
+    }
+    if (!host->wanted) client->hosts_wanted++;
+    host->wanted = true;
+    if (!lookup->waiters) {
+        client->open++;
+        if (lookup->lingering) host->asked++;
+    }
+    *waiter = (struct waiter){.question = question, .next = lookup->waiters};
+    lookup->waiters = waiter;
+}
+
+/* How many requests to the host there may be at once. No host may take so many that another one gets none: a dead one holds
+ * them until the time is up. */
+static unsigned host_limit(const struct client *client, const struct host *host, uint64_t now_ms) {
+    if (breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN) return 1;
+    unsigned share = client->options.total / (client->hosts_wanted ? client->hosts_wanted : 1);
+    if (share > client->options.per_registry) share = client->options.per_registry;
+    return share ? share : 1;
+}
+
+/* Asking on is in vain: everything so far in this call has failed. */
+static bool host_is_down(const struct host *host, uint64_t now_ms) {
+    unsigned enough = breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN ? 1 : BREAKER_FAILURES;
+    return !host->answered && host->failed >= enough;
+}
+
+/* Starts what the limits allow, one of each host in turn. */
+static void start_queued(struct client *client) {
+    bool started = true;
+    uint64_t now_ms = client_now_ms();
+    while (started) {
+        started = false;
+        for (struct host *host = client->hosts; host && client->running < client->options.total; host = host->next) {
+            if (!host->queue || host->running >= host_limit(client, host, now_ms)) continue;
+            struct lookup *lookup = host->queue;
+            if (host_is_down(host, now_ms)) {
+                char detail[FAILURE_TEXT + 600];
+                (void)snprintf(detail, sizeof detail, "%s gave no answer: %s", host->name, host->failure);
+                host_flush(host, &(struct finding){.answer = REGISTRY_UNREACHABLE}, detail);
+                continue;
+            }
+            host->queue = lookup->next_in_line;
+            if (!host->queue) host->queue_end = &host->queue;
+            lookup->state = LOOKUP_ASKING;
+            lookup_start(lookup);
+            started = true;
+        }
+    }
+}
+
+/* Whether a request may go on into the next calls. Few may, so that dead registries do not take the room of living ones. */
+static bool may_linger(struct client *client, struct host *host) {
+    if (host->lingering >= LINGERING_PER_HOST || client->lingering >= client->options.total / 4) return false;
+    host->lingering++;
+    client->lingering++;
+    return true;
+}
+
+static void tell_time_is_up(struct client *client, struct lookup *lookup) {
+    char detail[512];
+    (void)snprintf(detail, sizeof detail,
+                   lookup->state == LOOKUP_QUEUED ? "%s was not asked within %d ms: other questions to it came first"
+                                                  : "%s did not answer within %d ms",
+                   lookup->host->name, client->wait_ms);
+    for (struct waiter *waiter = lookup->waiters; waiter; waiter = waiter->next) give_up(client, waiter->question, detail);
+    if (lookup->waiters) client->open--;
+    lookup->waiters = NULL;
+}
+
+/* The time is up: what is open is answered, and of what runs a little lingers, tokens first. */
+static void end_requests(struct client *client) {
+    struct lookup *next;
+    client->lingering = 0;
+    for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
+        next = lookup->next;
+        tell_time_is_up(client, lookup);
+        if (lookup->state != LOOKUP_ASKING) lookup_free(lookup);
+    }
+    struct token_fetch *next_fetch;
+    for (struct token_fetch *fetch = client->fetches; fetch; fetch = next_fetch) {
+        next_fetch = fetch->next;
+        if (!may_linger(client, fetch->host)) fetch_free(fetch);
+    }
+    for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
+        next = lookup->next;
+        lookup->lingering = true;
+        if (!may_linger(client, lookup->host)) lookup_free(lookup);
+    }
+}
+
+/* A call in which a registry was asked and gave no answer at all counts as one failure, however many questions there were:
+ * a registry that is only too slow for a large batch is not left alone for it. */
+static void end_hosts(struct client *client) {
+    uint64_t now_ms = client_now_ms();
+    for (struct host *host = client->hosts; host; host = host->next) {
+        if (host->asked && !host->answered) {
+            if (!host->failed) (void)snprintf(host->failure, sizeof host->failure, "no answer within %d ms", client->wait_ms);
+            breaker_fail(&host->breaker, now_ms);
+        }
+        host->asked = host->answered = host->failed = host->lingering = 0;
+        host->wanted = false;
+    }
+    client->hosts_wanted = 0;
+}
+
+static void wait_for_answers(struct client *client) {
+    for (;;) {
+        start_queued(client);
+        uint64_t now_ms = client_now_ms();
+        if (!client->open || !client->running || now_ms >= client->deadline_ms) return;
+        http_run(client->http, (int)(client->deadline_ms - now_ms));
+    }
+}
+
+static void client_ask(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count,
+                       instant now, int wait_ms) {
+    struct client *client = (struct client *)registry;
+    client->call_arena = arena;
+    client->now = now;
+    client->wait_ms = wait_ms;
+    client->deadline_ms = client_now_ms() + (uint64_t)(wait_ms > 0 ? wait_ms : 0);
+    if (client->running) http_run(client->http, 0); /* what lingers */
+    struct map equal;
+    map_init(&equal, arena);
+    for (struct lookup *lookup = client->lookups; lookup; lookup = lookup->next) {
+        void **at = map_at(&equal, slice_of(lookup->key.bytes, sizeof lookup->key.bytes));
+        if (at) *at = lookup;
+    }
+    struct waiter *waiters = ARENA_ARRAY(arena, struct waiter, count);
+    for (size_t i = 0; i < count; i++) {
+        if (waiters)
+            admit(client, &equal, &questions[i], &waiters[i]);
+        else
+            give_up(client, &questions[i], "out of memory");
+    }
+    wait_for_answers(client);
+    end_requests(client);
+    end_hosts(client);
+}
+
+static void client_free(struct registry *registry) {
+    struct client *client = (struct client *)registry;
+    if (!client) return;
+    while (client->lookups) lookup_free(client->lookups);
+    while (client->fetches) fetch_free(client->fetches);
+    while (client->hosts) {
+        struct host *host = client->hosts;
+        client->hosts = host->next;
+        free(host);
+    }
+    http_free(client->http);
+    token_cache_free(client->tokens);
+    registry_cache_free(client->cache);
+    arena_release(&client->arena);
+    free(client);
+}
+
+struct registry *registry_http_new(const struct registry_options *options, struct error *error) {
+    static const struct registry_operations operations = {.ask = client_ask, .free = client_free};
+    struct client *client = calloc(1, sizeof *client);
+    if (!client) goto memory;
+    client->registry.operations = &operations;
+    client->options = *options;
+    if (!client->options.total) client->options.total = 64;
+    if (!client->options.per_registry) client->options.per_registry = 16;
+    client->lookups_end = &client->lookups;
+    arena_init(&client->arena, CREDENTIALS_MAX);
+    client->tokens = token_cache_new();
+    client->cache = registry_cache_new(REGISTRY_CACHE_ENTRIES);
+    if (!client->tokens || !client->cache) goto memory;
+    if (options->docker_config && docker_config_load(&client->arena, options->docker_config, &client->credentials, error))
+        goto failed;
+    client->http = http_new(options->ca_bundle, client->options.total, error);
+    if (!client->http) goto failed;
+    return &client->registry;
+memory:
+    error_memory(error);
+failed:
+    if (client) client_free(&client->registry);
+    return NULL;
+}
