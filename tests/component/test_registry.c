@@ -668,7 +668,7 @@ static void https_needs_a_certificate_that_checks(void **state) {
 
 static void start_docker_registry(struct server *server, unsigned port) {
     const char *config = write_file("registry.yml", arena_print(&arena,
-                                                                "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+                                                                "version: 0.1\nlog: {level: fatal, accesslog: {disabled: true}}\n"
                                                                 "storage: {filesystem: {rootdirectory: \"%s/data\"}}\n"
                                                                 "http: {addr: \"127.0.0.1:%u\"}\n",
                                                                 folder, port)
