@@ -1,4 +1,4 @@
-/* The policy: one YAML file for the whole installation, read strictly. See README.md for its form. */
+/* The policy: one YAML file for the whole installation, read strictly. `sluice policy check --help` shows its form. */
 #ifndef SLUICE_POLICY_H
 #define SLUICE_POLICY_H
 
