@@ -23,6 +23,8 @@ typedef int command_function(int argc, char **argv);
     X("audit", "verify", command_audit_verify, "recompute the ledger's hash chains and compare them with what was published")    \
     X("topics", "create", command_topics_create, "create the topics on Kafka")                                                   \
     X("topics", "check", command_topics_check, "say whether the topics on Kafka are as they must be")                            \
+    X("shard", "list", command_shard_list, "show how every shard stands")                                                        \
+    X("shard", "show", command_shard_show, "show all that is known of a shard")                                                  \
     X("db", "migrate", command_db_migrate, "make the database, or bring it to what this program needs")                          \
     X("db", "status", command_db_status, "show the installation and its migrations")                                             \
     X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \
