@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { STATEMENTS_MAX = 96 };
+enum { STATEMENTS_MAX = 96, BYTES_KEPT = 12 * 1024 * 1024 };
 
 struct pg {
     const struct pg_options *options;
@@ -328,6 +328,12 @@ static void clean_up(struct pg *pg, int outcome) {
     pg_results_free(&call, 1);
 }
 
+static size_t bytes_sent(const struct pg_call *calls, size_t count) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) bytes += calls[i].parameters ? calls[i].parameters->bytes.n : 0;
+    return bytes;
+}
+
 int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, struct error *error) {
     enum { CALLS_MAX = 32 };
     bool prepares[CALLS_MAX + 2];
@@ -346,6 +352,9 @@ int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count
     pg_results_free(&pipeline.commit, 1);
     if (outcome) pg_results_free(calls, count);
     clean_up(pg, outcome);
+    /* libpq never gives its buffers back: one exceptional batch would cost its size for ever. */
+    if (outcome == 0 && bytes_sent(calls, count) > BYTES_KEPT && PQtransactionStatus(pg->connection) == PQTRANS_IDLE)
+        pg_disconnect(pg);
     return outcome;
 }
 

@@ -228,6 +228,7 @@ static int migrate(struct pg *pg, const char *schema, uint32_t shards, struct pg
         if (install(pg, shards ? shards : PG_SHARDS_DEFAULT, parameters, error) || pg_installation(pg, ret_installation, error))
             return -1;
     }
+    if (pg_script(pg, "SELECT seen_periods(now())", error)) return -1; /* so that no worker begins with that */
     if (shards && ret_installation->shards != shards)
         return error_set(error, ERROR_INPUT, "shards-fixed",
                          "the installation has %u shards, and their number never changes; leave --shards out",

@@ -53,8 +53,9 @@ static int see_to_periods(struct store_pg *self, instant at, struct error *error
         self->maintain_at = at + minute_us;
         return 0;
     }
-    /* Nothing of the batch was sent, so whatever became of the periods, it did not happen. */
+    /* Nothing of the batch was sent, so whatever became of the periods, it did not happen; and nothing of it is at fault. */
     if (problem.kind == ERROR_UNKNOWN) problem.kind = ERROR_UNAVAILABLE;
+    if (problem.kind == ERROR_INPUT) problem.kind = ERROR_INTERNAL;
     if (error) *error = problem;
     return -1;
 }

@@ -777,7 +777,7 @@ static void periods_are_made_ahead_and_old_ones_dropped(void **state) {
     database_do(&world->options, "SELECT seen_periods(now() - interval '20 days')");
     database_do(&world->options, "CREATE TABLE seen_20200101 PARTITION OF seen FOR VALUES IN ('2020-01-01'); ALTER TABLE "
                                  "seen_20200101 OWNER TO sluice_owner");
-    assert_int_equal(database_number(&world->options, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'seen'::regclass"), 3);
+    assert_int_equal(database_number(&world->options, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'seen'::regclass"), 5);
     struct pg *pg = pg_new(&world->options, PG_WORKER);
     if (pg_script(pg, "SELECT seen_periods(now())", &world->error)) fail_msg("%s", world->error.message);
     if (pg_script(pg, "SELECT seen_periods(now())", &world->error)) fail_msg("%s", world->error.message);
