@@ -41,7 +41,6 @@ enum code_use {
     X(MANIFEST_CONFLICT, "manifest-conflict", CODE_RELEASE, "a release of this SHA with other artifacts was verified before")    \
     X(NOT_ALLOWED, "unknown-project", CODE_RELEASE, "no project of the policy matches")                                          \
     X(NOT_SIGNED, "unsigned", CODE_RELEASE, "the policy wants a signature and the manifest has none")                            \
-    X(NO_POLICY, "no-policy", CODE_RELEASE, "there is no policy yet")                                                            \
     X(ALREADY_PROMOTED, "already-promoted", CODE_PROMOTION, "the release is the environment's current one")                      \
     X(ALLOWED, "allowed", CODE_MET, "the policy names the project and the environment")                                          \
     X(UNKNOWN_PROJECT, "unknown-project", CODE_FAILED, "no project of the policy matches")                                       \
