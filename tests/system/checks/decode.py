@@ -14,7 +14,7 @@ def _no_constant(text):
 
 
 # Numbers are of no interest here, and Python refuses long ones.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_no_constant)
 
 
 @dataclass(slots=True)

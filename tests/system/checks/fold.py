@@ -97,7 +97,7 @@ class Fold:
         if data.get("final") is not (row.kind != WAITING):
             self.say("answer", f"final is {data.get('final')} in {forms.TYPES[row.kind]}")
         home = forms.murmur2(str(data.get("project")).encode()) % self.world.shard_count
-        if home != self.shard.number and data.get("code") != "foreign-partition":
+        if home != self.shard.number and row.kind != REFUSED:  # it may be refused for another reason first
             self.say("foreign", f"{data.get('project')} belongs to shard {home}")
         elif home == self.shard.number and data.get("code") == "foreign-partition":
             self.say("foreign", f"{data.get('project')} is at home here and was refused")

@@ -50,7 +50,7 @@ class Policies:
         return next((one for one in reversed(self.policies) if one.version <= control_version), None)
 
 
-REFERENCE = re.compile(r"(?:docker://|oci://)?([^/]+)/([^@]+?)(?::[^/@:]+)?(?:@([a-z0-9]+:[0-9a-f]+))?")
+REFERENCE = re.compile(r"(?:docker://|oci://)?([A-Za-z0-9.-]+(?::[0-9]+)?)/([a-z0-9][^@:]*)(?::[^/@:]+)?(?:@([a-z0-9]+:[0-9a-f]+))?")
 
 
 def registry_host(uri):

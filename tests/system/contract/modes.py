@@ -63,7 +63,8 @@ def raw_records():
         return json.dumps({name: value for name, value in (whole | changes).items() if value is not None}).encode()
 
     def binary(**changes):
-        attributes = {"specversion": "1.0", "id": "1", "source": "s", "subject": PROJECT, "type": events.REQUEST} | changes
+        attributes = {"specversion": b"1.0", "id": b"1", "source": b"s", "subject": PROJECT.encode(),
+                      "type": events.REQUEST.encode()} | changes
         return [("ce_" + name, value) for name, value in attributes.items() if value is not None] + [json_type]
 
     yield "a null value", PROJECT, structured, None
