@@ -53,24 +53,19 @@ int answer_status(const struct answer *answer) {
 
 /* ---- printing ---- */
 
-/* Messages of others end up on a terminal: control characters do not. */
-static void print_text(FILE *to, struct slice text) {
-    for (size_t i = 0; i < text.n; i++) (void)fputc((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? ' ' : text.p[i], to);
-}
-
 static void print_condition(FILE *to, const struct json *condition) {
     struct slice status = json_get_text(condition, "status");
     bool met = slice_is(status, "met");
     enum output_colour colour = met ? OUTPUT_GREEN : slice_is(status, "failed") ? OUTPUT_RED : OUTPUT_YELLOW;
     fprintf(to, "  %s%-6.*s%s ", output_colour(to, colour), SLICE_ARG(status), output_colour(to, OUTPUT_PLAIN));
-    print_text(to, json_get_text(condition, "type"));
+    output_safe(to, json_get_text(condition, "type"));
     (void)fputc(' ', to);
-    print_text(to, json_get_text(condition, "subject"));
+    output_safe(to, json_get_text(condition, "subject"));
     fputs(": ", to);
-    print_text(to, json_get_text(condition, "code"));
+    output_safe(to, json_get_text(condition, "code"));
     struct slice message = json_get_text(condition, "message");
     if (message.n) fputs(", ", to);
-    print_text(to, message);
+    output_safe(to, message);
     (void)fputc('\n', to);
 }
 
@@ -114,28 +109,28 @@ static void print_headline(FILE *to, const struct answer *answer, struct slice o
     bool good = answer_status(answer) == EXIT_YES;
     fprintf(to, "%s%.*s%s: ", output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED), SLICE_ARG(outcome),
             output_colour(to, OUTPUT_PLAIN));
-    print_text(to, json_get_text(answer->data, "project"));
+    output_safe(to, json_get_text(answer->data, "project"));
     struct slice sha = json_get_text(release, "gitSha");
     if (sha.n) fprintf(to, " %.*s", SLICE_ARG(sha));
     if (environment.n) fprintf(to, " to %.*s", SLICE_ARG(environment));
     if (code.n && !slice_equal(code, outcome)) {
         fputs(", ", to);
-        print_text(to, code);
+        output_safe(to, code);
     }
     struct slice message = json_get_text(answer->data, "message");
     if (message.n) fputs(": ", to);
-    print_text(to, message);
+    output_safe(to, message);
     (void)fputc('\n', to);
 }
 
 static void print_refused(FILE *to, const struct answer *answer) {
     struct slice path = json_get_text(answer->data, "path");
     fprintf(to, "%srefused%s: ", output_colour(to, OUTPUT_RED), output_colour(to, OUTPUT_PLAIN));
-    print_text(to, json_get_text(answer->data, "code"));
+    output_safe(to, json_get_text(answer->data, "code"));
     fputs(": ", to);
-    print_text(to, json_get_text(answer->data, "message"));
+    output_safe(to, json_get_text(answer->data, "message"));
     if (path.n) fputs(" at ", to);
-    print_text(to, path);
+    output_safe(to, path);
     (void)fputc('\n', to);
 }
 
@@ -145,11 +140,11 @@ static void print_duplicate(FILE *to, const struct answer *answer) {
     if (!outcome.n) outcome = SLICE("refused");
     bool good = answer_status(answer) == EXIT_YES;
     fprintf(to, "duplicate: this was sent before, and the answer was %s", output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED));
-    print_text(to, outcome);
+    output_safe(to, outcome);
     fputs(output_colour(to, OUTPUT_PLAIN), to);
     if (code.n && !slice_equal(code, outcome)) {
         fputs(", ", to);
-        print_text(to, code);
+        output_safe(to, code);
     }
     (void)fputc('\n', to);
 }

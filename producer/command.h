@@ -25,6 +25,8 @@ typedef int command_function(int argc, char **argv);
     X("topics", "check", command_topics_check, "say whether the topics on Kafka are as they must be")                            \
     X("shard", "list", command_shard_list, "show how every shard stands")                                                        \
     X("shard", "show", command_shard_show, "show all that is known of a shard")                                                  \
+    X("dead-letter", "list", command_dead_letter_list, "list the records that were no events")                                   \
+    X("dead-letter", "show", command_dead_letter_show, "show one of them whole")                                                 \
     X("db", "migrate", command_db_migrate, "make the database, or bring it to what this program needs")                          \
     X("db", "status", command_db_status, "show the installation and its migrations")                                             \
     X("manifest", "generate", command_manifest_generate, "write release-manifest.json from what CI knows")                       \

@@ -113,6 +113,10 @@ static void print_error(const char *message) {
     fprintf(stderr, "%serror:%s %s\n", output_colour(stderr, OUTPUT_RED), output_colour(stderr, OUTPUT_PLAIN), message);
 }
 
+void output_safe(FILE *to, struct slice text) {
+    for (size_t i = 0; i < text.n; i++) (void)fputc((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? ' ' : text.p[i], to);
+}
+
 void output_error(const char *format, ...) {
     struct error line = {0}; /* for its cleaning of control characters */
     va_list arguments;

@@ -34,6 +34,9 @@ void output_append(struct json_object *array, struct json_object *value);
  * written, after saying so. */
 int output_print(struct json_object *document);
 
+/* Text of others on its way to a terminal: control characters become spaces. */
+void output_safe(FILE *to, struct slice text);
+
 /* "error: ..." on stderr, one line. */
 void output_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same of an error's message, with its path where it has one. */
