@@ -109,6 +109,7 @@ bool decimal_is_multiple(const struct decimal *a, const struct decimal *divisor)
     uint64_t modulus = 0, rest = 0;
     const char *p = divisor->first;
     for (size_t i = 0; i < divisor->count; i++) modulus = modulus * 10 + next_digit(&p);
+    if (!modulus) return false;
     p = a->first;
     for (size_t i = 0; i < a->count; i++) rest = (uint64_t)(((wide)rest * 10 + next_digit(&p)) % modulus);
     uint64_t power = 10 % modulus;
@@ -128,6 +129,6 @@ double decimal_double(const struct decimal *a) {
     const char *p = a->first;
     for (size_t i = 0; i < digits; i++) *to++ = (char)('0' + next_digit(&p));
     /* No point is written, so the locale does not matter. */
-    (void)snprintf(to, 24, "e%lld", (long long)(a->scale + (int64_t)(a->count - digits)));
+    (void)snprintf(to, 24, "e%lld", (long long)a->scale + (long long)(a->count - digits));
     return strtod(text, NULL);
 }

@@ -416,7 +416,7 @@ static void set_path(struct error *error, const struct json *value) {
 
 int json_read_strict(struct arena *arena, struct slice text, const struct json_limits *limits, const struct json **ret_root,
                      struct error *error) {
-    struct json_document document;
+    struct json_document document = {0};
     if (json_read(arena, text, limits, &document, error)) return -1;
     if (document.nul) {
         /* A path with U+0000 in it would end there: then the object that holds the member is named. */

@@ -453,6 +453,7 @@ struct step {
 
 /* Depth first, with a stack of its own. What is reached while still open lies on a circle. */
 static int refuse_endless(struct compiler *c) {
+    if (!c->node_count) return 0;
     struct step *stack = calloc(c->node_count, sizeof *stack);
     if (!stack) return error_memory(c->error);
     int status = 0;

@@ -365,10 +365,11 @@ int schema_pattern_new(struct slice expression, struct schema_pattern **ret_patt
     if (expression.n > LONGEST)
         return error_set(error, ERROR_INPUT, "pattern-invalid", "the pattern has more than %d bytes", LONGEST);
     if (!expression.p) expression.p = "";
-    struct translation t = {.start = expression.p, .at = expression.p, .end = expression.p + expression.n, .error = error};
-    buf_init(&t.out, 16 * 1024 * 1024);
     struct schema_pattern *pattern = calloc(1, sizeof *pattern);
-    int status = pattern ? translate(&t) : error_memory(error);
+    if (!pattern) return error_memory(error);
+    struct translation t = {.start = expression.p, .at = expression.p, .end = expression.p + expression.n, .error = error};
+    buf_init(&t.out, (size_t)16 * 1024 * 1024);
+    int status = translate(&t);
     if (!status && t.out.failed) status = error_memory(error);
     if (!status) status = compile(&t.out, pattern, error);
     buf_release(&t.out);

@@ -357,7 +357,7 @@ int schema_places_resolve(struct schema_places *places, const struct schema_plac
     struct slice uri = schema_uri_resolve(places->arena, from->base, reference), whole = uri;
     if (!uri.p) return error_memory(error);
     struct slice fragment = split_fragment(&uri);
-    const struct json *root, *target;
+    const struct json *root = NULL, *target = NULL;
     if (find_document(places, uri, &root, error)) return -1;
     if (fragment.n && fragment.p[0] != '/') {
         target = map_get(&places->by_uri, whole);
