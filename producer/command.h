@@ -25,6 +25,7 @@ typedef int command_function(int argc, char **argv);
     X("topics", "check", command_topics_check, "say whether the topics on Kafka are as they must be")                            \
     X("shard", "list", command_shard_list, "show how every shard stands")                                                        \
     X("shard", "show", command_shard_show, "show all that is known of a shard")                                                  \
+    X("shard", "resume", command_shard_resume, "let a stopped shard go on, and say why")                                         \
     X("dead-letter", "list", command_dead_letter_list, "list the records that were no events")                                   \
     X("dead-letter", "show", command_dead_letter_show, "show one of them whole")                                                 \
     X("db", "migrate", command_db_migrate, "make the database, or bring it to what this program needs")                          \
