@@ -14,13 +14,20 @@ chapter() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
 tell() { printf '%s\n' "$@"; }
 fail() { printf '%squickstart.sh: %s%s\n' "$bad" "$*" "$off" >&2; exit 1; }
 
-show() { # as one would type it
-    local word line=
-    for word in "$@"; do
-        if [[ $word =~ ^[A-Za-z0-9_./:@=,+-]+$ ]]; then line+=" $word"; else line+=" '$word'"; fi
+show() { # as one would type it; goes on in a new line where the next option and its value would make it long
+    local words=("$@") i line= text=
+    for i in "${!words[@]}"; do
+        [[ ${words[i]} =~ ^[A-Za-z0-9_./:@=,+-]+$ ]] || words[i]="'${words[i]}'"
+        if [[ ${words[i]} == -* ]] && [ $((${#line} + ${#words[i]} + $(wc -c <<<"${words[i + 1]-}"))) -gt 110 ]; then
+            text+="$line \\"$'\n'
+            line="     ${words[i]}"
+        else
+            line+=" ${words[i]}"
+        fi
     done
-    printf '\n%s$%s%s\n' "$good" "$line" "$off"
+    type_out "$text$line"
 }
+type_out() { printf '\n%s$ %s%s\n' "$good" "${1# }" "$off"; }
 
 # Shows a command, runs it, and goes on only when its exit status is the one that the story needs. What it prints stays in
 # $output as well.
@@ -28,11 +35,16 @@ expect() { # status command...
     local want=$1 status=0 since=$EPOCHREALTIME
     shift
     show "$@"
-    "$@" >"$work/.output" 2>&1 || status=$?
-    cat "$work/.output"
-    output=$(cat "$work/.output")
+    "$@" 2>&1 | tee .output || status=${PIPESTATUS[0]}
+    output=$(cat .output)
     [ "$status" = "$want" ] || fail "'$1 $2' ended with status $status and not with $want; the worker's log is $SLUICE_LOCAL_DIR/worker.log"
     printf '%s(%s; exit status %s)%s\n' "$dim" "$(awk -v a="$since" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')" "$status" "$off"
+}
+
+# Shows a line of shell and runs it.
+type_and_run() {
+    type_out "$1"
+    eval "$1"
 }
 
 must_say() { [[ $output == *"$1"* ]] || fail "the answer above does not say '$1'"; }
@@ -45,19 +57,16 @@ for name in $(compgen -e | grep -E '^(CI|CI_.*|GITHUB_.*|GITLAB_.*|SLUICE_.*)$' 
 done
 
 chapter "1. Kafka, PostgreSQL, a registry and a Sluice worker on this machine"
-show deploy/local.sh up
+type_out "deploy/local.sh up"
 "$here/local.sh" up || fail "the stack did not start; the reason is above"
-show eval '"$(deploy/local.sh env)"'
+type_out 'eval "$(deploy/local.sh env)"'
 lines=$("$here/local.sh" env)
 eval "$lines"
 tell "From here on, sluice speaks with that Kafka and that database."
 
-export SLUICE_PROJECT=acme/shop
-work=$SLUICE_LOCAL_DIR/quickstart
-mkdir -p "$work"
-cd "$work"
-show cd "$work"
-show export SLUICE_PROJECT=$SLUICE_PROJECT
+mkdir -p "$SLUICE_LOCAL_DIR/quickstart"
+type_and_run "cd $(printf %q "$SLUICE_LOCAL_DIR/quickstart")"
+type_and_run "export SLUICE_PROJECT=acme/shop"
 
 chapter "2. The rules: a policy"
 cat >policy.yaml <<POLICY
@@ -72,15 +81,14 @@ projects:
     staging: {after: [dev]}
     prod: {after: [staging]}
 POLICY
-show cat policy.yaml
-cat policy.yaml
+type_and_run "cat policy.yaml"
 expect 0 sluice policy apply policy.yaml
 
 chapter "3. CI builds a release and says so"
 sha=$(new_sha)
-printf '{"spdxVersion":"SPDX-2.3","name":"shop","packages":[]}\n' >sbom.spdx.json
-printf '{"tests":{"passed":214,"failed":0}}\n' >evidence.json
-expect 0 "$here/push-image.sh" "$SLUICE_LOCAL_REGISTRY/acme/shop:$sha"
+type_and_run "echo '{\"spdxVersion\":\"SPDX-2.3\",\"name\":\"shop\",\"packages\":[]}' >sbom.spdx.json"
+type_and_run "echo '{\"tests\":{\"passed\":214,\"failed\":0}}' >evidence.json"
+expect 0 "$here/push-image.sh" "$SLUICE_LOCAL_REGISTRY/acme/shop:${sha:0:12}"
 image=$(tail -n1 <<<"$output")
 expect 0 sluice manifest generate --sha "$sha" --image-digest "${image#*@}" --image-uri "$image" \
     --sbom sbom.spdx.json --evidence evidence.json --issue-link https://issues.example/SHOP-1 --out release-manifest.json
@@ -104,11 +112,11 @@ expect 0 sluice status
 chapter "6. What does not get through"
 tell "A manifest in which somebody has changed one digest:"
 other=$("$here/push-image.sh" "$SLUICE_LOCAL_REGISTRY/acme/shop:other")
-sed "s/\"digest\": *\"${image#*@}\"/\"digest\": \"${other#*@}\"/" release-manifest.json >tampered.json
-cmp -s release-manifest.json tampered.json && fail "release-manifest.json does not name the image's digest"
+type_and_run "sed 's/\"digest\": \"${image#*@}/\"digest\": \"${other#*@}/' release-manifest.json >tampered.json"
+if cmp -s release-manifest.json tampered.json; then fail "release-manifest.json does not name the image's digest"; fi
 expect 1 sluice manifest verify tampered.json
 tell "" "Changed everywhere, so that it agrees with itself. But this commit has a verified manifest already:"
-sed "s/${image#*@}/${other#*@}/g" release-manifest.json >tampered.json
+type_and_run "sed 's/${image#*@}/${other#*@}/' release-manifest.json >tampered.json"
 expect 0 sluice manifest verify tampered.json
 expect 1 sluice build-complete --manifest tampered.json --wait
 must_say manifest-conflict
