@@ -61,6 +61,8 @@ make_cluster() { # DIR
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 200
+shared_buffers = '256MB'
+max_wal_size = '4GB'
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a %e '

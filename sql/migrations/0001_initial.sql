@@ -59,7 +59,8 @@ RETURN CASE topic WHEN 1 THEN builds WHEN 2 THEN requests ELSE builds + requests
 
 -- ---- the ledger ------------------------------------------------------------------------------------------------------------
 
--- Insert only. Freezing what is inserted at its first vacuum spares a second pass over all of it later.
+-- Insert only. Freezing what is inserted at its first vacuum spares a second pass over all of it later. A row is about 2 kB, just
+-- above where Postgres begins to compress: that cost more than everything else together, so rows of up to a page stay as they are.
 CREATE TABLE ledger (
     sequence bigint NOT NULL CHECK (sequence > 0),
     at timestamptz NOT NULL,
@@ -75,7 +76,7 @@ CREATE TABLE ledger (
     input bytea NOT NULL,
     decision bytea NOT NULL,
     PRIMARY KEY (shard, sequence)
-) WITH (autovacuum_freeze_min_age = 0, autovacuum_analyze_scale_factor = 0.2);
+) WITH (toast_tuple_target = 8160, autovacuum_freeze_min_age = 0, autovacuum_analyze_scale_factor = 0.2);
 
 CREATE TABLE checkpoint (
     sequence bigint NOT NULL,
