@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct json_limits json_contract_limits = {.bytes = 1000000, .depth = 32, .values = 200000};
+const struct json_limits json_contract_limits = {.bytes = 1000000, .depth = 32, .values = 100000};
 
 /* ---- reading ---- */
 

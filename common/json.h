@@ -39,7 +39,7 @@ struct json_limits {
     size_t values;
 };
 
-/* What the contract allows for an event or a manifest: 1,000,000 bytes, depth 32. */
+/* What the contract allows for an event or a manifest: 1,000,000 bytes, depth 32; and 100,000 values, some 10 MB as a tree. */
 extern const struct json_limits json_contract_limits;
 
 struct json_document {
