@@ -49,7 +49,7 @@ struct config {
         int64_t drain_timeout;
     } worker;
     struct {
-        const char *docker_config, *ca_bundle; /* NULL when not given */
+        const char *docker_config, *ca_bundle, *token_realms; /* NULL when not given */
         int64_t wait;
         uint32_t per_registry, total;
     } registry;

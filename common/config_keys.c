@@ -161,6 +161,13 @@ const struct config_key config_keys[] = {
      .fits = is_anything,
      .form = "a path",
      .help = "A PEM file of certificate authorities for registries, instead of the system's."},
+    {.name = "registry.token-realms",
+     .offset = MEMBER(registry.token_realms),
+     .maximum = 4096,
+     .fits = is_anything,
+     .form = "host or host:port, several with commas between them",
+     .help = "Token servers, beside the registries' own hosts, that may be asked for a token over https and sent a registry's "
+             "credentials."},
     {.name = "registry.wait",
      .kind = CONFIG_DURATION,
      .offset = MEMBER(registry.wait),

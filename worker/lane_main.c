@@ -81,14 +81,16 @@ static int draw_names(struct process *process, struct error *error) {
     return 0;
 }
 
-static int make_ports(struct process *process, unsigned number, struct error *error) {
+static int make_ports(struct process *process, unsigned number, struct lane_metrics *metrics, struct error *error) {
     const struct config *config = process->config;
     char member[300];
     (void)snprintf(member, sizeof member, "%s/%u", config->worker.name, number);
     const struct registry_options registry = {.docker_config = config->registry.docker_config,
                                               .ca_bundle = config->registry.ca_bundle,
+                                              .token_realms = config->registry.token_realms,
                                               .per_registry = config->registry.per_registry,
-                                              .total = config->registry.total};
+                                              .total = config->registry.total,
+                                              .metrics = metrics};
     const struct slice ids[OUTPUT_PRODUCERS] = {slice_str(process->ids[0]), slice_str(process->ids[1])};
     process->store = store_pg_new(&process->pg);
     process->publisher_store = store_pg_new(&process->pg);
@@ -202,7 +204,7 @@ int lane_main(const struct config *config, unsigned number, struct lane_metrics 
     catch_signals();
     digest_random((unsigned char *)&seed, sizeof seed);
     map_seed(seed);
-    int result = draw_names(&process, &error) || make_ports(&process, number, &error) || start(&process, metrics, &error) ||
+    int result = draw_names(&process, &error) || make_ports(&process, number, metrics, &error) || start(&process, metrics, &error) ||
                          run(&process, &error)
                      ? 1
                      : 0;

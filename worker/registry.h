@@ -50,12 +50,15 @@ struct registry {
     const struct registry_operations *operations;
 };
 
+struct lane_metrics;
+
 struct registry_options {
     const char *docker_config; /* path of a Docker config.json with `auths`, or NULL */
     const char *ca_bundle;     /* PEM file of certificate authorities, or NULL for the system's */
     const char *token_realms;  /* "host[:port]", with commas between: token servers beside the registries' own hosts; or NULL */
     unsigned per_registry;     /* requests to one registry at once */
     unsigned total;            /* requests at once */
+    struct lane_metrics *metrics; /* counts METRIC_REGISTRY_...; or NULL */
 };
 
 struct error;

@@ -96,7 +96,8 @@ struct client {
     int wait_ms;
     uint64_t deadline_ms;
     unsigned hosts_wanted, lingering;
-    size_t open; /* lookups that somebody waits for */
+    uint64_t remembered; /* answers from the cache */
+    size_t open;         /* lookups that somebody waits for */
 };
 
 uint64_t client_now_ms(void);

@@ -1,4 +1,5 @@
 /* One call of the registry client: what is asked, how many requests at once, and what is left when the time is up. */
+#include "metrics.h"
 #include "registry_client.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@ static bool answer_from_cache(struct client *client, struct registry_question *q
     struct finding finding = {.answer = REGISTRY_FOUND, .status = cached.status};
     if (cached.named) finding.found_digest = question->digest;
     question_answer(client, question, &finding, cached.checked_at, "");
+    client->remembered++;
     return true;
 }
 
@@ -268,12 +270,26 @@ static void wait_for_answers(struct client *client) {
     }
 }
 
+static void count_answers(struct lane_metrics *metrics, const struct registry_question *questions, size_t count,
+                          uint64_t remembered) {
+    uint64_t unanswered = 0, busy = 0;
+    for (size_t i = 0; i < count; i++) {
+        unanswered += questions[i].answer == REGISTRY_UNREACHABLE;
+        busy += questions[i].answer == REGISTRY_BUSY;
+    }
+    metrics_add(metrics, METRIC_REGISTRY_QUESTIONS, count);
+    metrics_add(metrics, METRIC_REGISTRY_REMEMBERED, remembered);
+    metrics_add(metrics, METRIC_REGISTRY_UNANSWERED, unanswered);
+    metrics_add(metrics, METRIC_REGISTRY_BUSY, busy);
+}
+
 static void client_ask(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count,
                        instant now, int wait_ms) {
     struct client *client = (struct client *)registry;
     client->call_arena = arena;
     client->now = now;
     client->wait_ms = wait_ms;
+    client->remembered = 0;
     client->deadline_ms = client_now_ms() + (uint64_t)(wait_ms > 0 ? wait_ms : 0);
     if (client->running) http_run(client->http, 0); /* what lingers */
     struct map equal;
@@ -292,6 +308,7 @@ static void client_ask(struct registry *registry, struct arena *arena, struct re
     wait_for_answers(client);
     end_requests(client);
     end_hosts(client);
+    if (client->options.metrics) count_answers(client->options.metrics, questions, count, client->remembered);
 }
 
 static void client_free(struct registry *registry) {
