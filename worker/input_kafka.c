@@ -220,6 +220,14 @@ static int input_bounds(struct input *input, uint32_t shard, int64_t ret_start[I
     return 0;
 }
 
+static int64_t input_known_end(struct input *input, uint32_t shard, enum input_topic topic) {
+    struct input_kafka *kafka = self(input);
+    int64_t start, end;
+    rd_kafka_resp_err_t code =
+        rd_kafka_get_watermark_offsets(kafka->client.rk, kafka->names[topic], (int32_t)shard, &start, &end);
+    return code || end < 0 ? -1 : end;
+}
+
 /* An event that waits to be told, before any record. */
 static bool tell_group(struct input_kafka *kafka, struct input_event *event) {
     if (kafka->group == GROUP_QUIET) return false;
@@ -345,6 +353,7 @@ static int open_member(struct input_kafka *kafka, const struct kafka_options *op
 struct input *input_kafka_new(const struct kafka_options *options, const char *member, struct error *error) {
     static const struct input_operations operations = {.partitions = input_partitions,
                                                        .bounds = input_bounds,
+                                                       .known_end = input_known_end,
                                                        .poll = input_poll,
                                                        .free_records = input_free_records,
                                                        .assign = input_assign,

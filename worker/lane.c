@@ -137,6 +137,32 @@ static void finish_revocation(struct lane *lane) {
         log_error(LOG_WARN, "assign-failed", &error);
 }
 
+/* How far the log goes beyond what is committed, as the last fetches have told. */
+static void count_lag(struct lane *lane) {
+    struct input *input = lane->options.input;
+    uint64_t lag = 0;
+    for (uint32_t n = 0; n < lane->options.shards; n++) {
+        const struct lane_shard *s = &lane->shards[n];
+        for (enum input_topic topic = INPUT_BUILDS; s->state == SHARD_OWNED && topic <= INPUT_REQUESTS; topic++) {
+            int64_t end = input->operations->known_end(input, n, topic);
+            if (end > 0 && (uint64_t)end > s->position[topic]) lag += (uint64_t)end - s->position[topic];
+        }
+    }
+    metrics_set(lane->options.metrics, METRIC_LAG, lag);
+}
+
+/* A lane that has nothing to publish asks a broker something, to know whether there is one. */
+static void look_at_brokers(struct lane *lane, uint64_t now) {
+    struct input *input = lane->options.input;
+    struct error error = {0};
+    uint32_t count;
+    if (metrics_get(lane->options.metrics, METRIC_BROKER_OK_MS) + LOOK_MS > now) return;
+    if (input->operations->partitions(input, INPUT_REQUESTS, &count, &error))
+        log_error(LOG_WARN, "broker-away", &error);
+    else
+        metrics_set(lane->options.metrics, METRIC_BROKER_OK_MS, lane_now_ms(lane));
+}
+
 static void from_time_to_time(struct lane *lane) {
     struct input *input = lane->options.input;
     uint64_t now = lane_now_ms(lane);
@@ -144,6 +170,8 @@ static void from_time_to_time(struct lane *lane) {
         lane->next_look = now + LOOK_MS;
         shard_look(lane);
         process_control(lane);
+        look_at_brokers(lane, now);
+        count_lag(lane);
     }
     if (now >= lane->next_report) {
         lane->next_report = now + REPORT_MS;

@@ -152,7 +152,9 @@ static int run_stages(struct lane *lane, struct batch *batch, const struct porti
         decide(batch, error))
         return -1;
     fault_point("before-commit");
+    uint64_t began = lane_now_ms(lane);
     if (commit(batch, lane->options.store, lane->options.owner, error)) return -1;
+    metrics_add(lane->options.metrics, METRIC_COMMIT_MS, lane_now_ms(lane) - began);
     fault_point("after-commit");
     return 0;
 }
@@ -245,6 +247,7 @@ static void process(struct lane *lane, const struct portion *portion) {
     if (run_stages(lane, batch, portion, &error) == 0) {
         committed(lane, batch);
         metrics_add(lane->options.metrics, METRIC_BATCH_MS, lane_now_ms(lane) - began);
+        metrics_set(lane->options.metrics, METRIC_DATABASE_OK_MS, lane_now_ms(lane));
         return;
     }
     lane->reassign = true; /* whatever was read and not committed is read again */
@@ -349,6 +352,7 @@ void process_control(struct lane *lane) {
     }
     lane->store_now = facts.ret_now;
     lane->store_now_ms = lane_now_ms(lane);
+    metrics_set(lane->options.metrics, METRIC_DATABASE_OK_MS, lane->store_now_ms);
     for (uint32_t n = 0; n < lane->options.shards; n++) {
         const struct lane_shard *s = &lane->shards[n];
         behind |= s->state == SHARD_OWNED && s->control_version != lane->control_version;

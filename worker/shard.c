@@ -291,8 +291,6 @@ void shard_look(struct lane *lane) {
     if (count && store->operations->epochs(store, epochs, count, &error)) {
         lane_pause(lane, "look-failed", &error);
         count = 0;
-    } else {
-        metrics_set(lane->options.metrics, METRIC_DATABASE_OK_MS, lane_now_ms(lane));
     }
     for (size_t i = 0; i < count; i++) {
         struct lane_shard *s = &lane->shards[epochs[i].shard];

@@ -33,15 +33,22 @@ static bool is_fresh(const struct lane_metrics *metrics, enum metric moment, uin
     return at_ms != 0 && at_ms + STATUS_FRESH_MS >= now_ms;
 }
 
+/* What keeps a lane from being ready, or NULL. A lane waits for one server at a time, so that two silent ones may be the fault
+ * of one. */
+static const char *what_is_missing(const struct lane_view *lane, uint64_t now_ms) {
+    bool database = is_fresh(lane->metrics, METRIC_DATABASE_OK_MS, now_ms);
+    bool broker = is_fresh(lane->metrics, METRIC_BROKER_OK_MS, now_ms);
+    if (!lane->running) return "does not run; the log says why it ended";
+    if (!database && !broker) return "has no answer from the database or a Kafka broker; the log says which";
+    if (!database) return "has no answer from the database";
+    if (!broker) return "has no answer from a Kafka broker";
+    return metrics_get(lane->metrics, METRIC_IN_GROUP) ? NULL : "is not in the consumer group";
+}
+
 bool status_is_ready(const struct lane_view *lanes, unsigned count, uint64_t now_ms, struct buf *why) {
     bool ready = true;
     for (unsigned i = 0; i < count; i++) {
-        const struct lane_metrics *metrics = lanes[i].metrics;
-        const char *reason = !lanes[i].running                                   ? "does not run; the log says why it ended"
-                             : !is_fresh(metrics, METRIC_DATABASE_OK_MS, now_ms) ? "has no answer from the database"
-                             : !is_fresh(metrics, METRIC_BROKER_OK_MS, now_ms)   ? "has no answer from a Kafka broker"
-                             : metrics_get(metrics, METRIC_IN_GROUP) == 0        ? "is not in the consumer group"
-                                                                                 : NULL;
+        const char *reason = what_is_missing(&lanes[i], now_ms);
         if (!reason) continue;
         buf_print(why, "lane %u %s\n", i, reason);
         ready = false;

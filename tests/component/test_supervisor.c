@@ -244,7 +244,8 @@ static void a_lane_that_stands_still_is_not_ready(void **state) {
     assert_true(answers_within(&worker, "/readyz", 200, "ready", 5000));
     assert_int_equal(lanes_of(&worker, pids), 1);
     kill(pids[0], SIGSTOP);
-    assert_true(answers_within(&worker, "/readyz", 503, "lane 0 has no answer from the database", STATUS_FRESH_MS + 1500));
+    assert_true(answers_within(&worker, "/readyz", 503, "lane 0 has no answer from the database or a Kafka broker",
+                               STATUS_FRESH_MS + 1500));
     kill(pids[0], SIGCONT);
     assert_true(answers_within(&worker, "/readyz", 200, "ready", 5000));
     assert_int_equal(stop(&worker), 0);

@@ -114,8 +114,7 @@ static void a_worker_is_ready_when_every_lane_is(void **state) {
     (void)state;
     assert_true(ready(100000, NULL)); /* owning no shard is ready too */
     assert_true(ready(100000 + STATUS_FRESH_MS, NULL));
-    assert_false(
-        ready(100000 + STATUS_FRESH_MS + 1, "lane 0 has no answer from the database\nlane 1 has no answer from the database\n"));
+    assert_false(ready(100000 + STATUS_FRESH_MS + 1, "lane 1 has no answer from the database or a Kafka broker"));
     metrics_set(&memory[0], METRIC_BROKER_OK_MS, 100000 - STATUS_FRESH_MS - 1);
     assert_false(ready(100000, "lane 0 has no answer from a Kafka broker\n"));
     (void)set_up(NULL);
@@ -126,7 +125,7 @@ static void a_worker_is_ready_when_every_lane_is(void **state) {
     assert_false(ready(100000, "lane 1 does not run"));
     (void)set_up(NULL);
     metrics_set(&memory[0], METRIC_DATABASE_OK_MS, 0); /* never */
-    assert_false(ready(100, "lane 0 has no answer from the database\n"));
+    assert_false(ready(100000, "lane 0 has no answer from the database\n"));
 }
 
 static void restarts_wait_longer_each_time(void **state) {
