@@ -34,10 +34,8 @@ static struct condition *add(struct evaluation *e, struct slice subject, enum co
 
 static void evaluate_policy(struct evaluation *e) {
     const struct facts *f = e->facts;
-    if (!f->has_policy)
-        add(e, f->project, CODE_UNKNOWN_PROJECT,
-            SLICE("there is no policy yet; apply one with sluice policy apply, then ask again"));
-    else if (!f->project_policy)
+    if (!f->has_policy) return; /* nothing can be looked at yet */
+    if (!f->project_policy)
         add(e, f->project, CODE_UNKNOWN_PROJECT,
             arena_print(e->arena, "no project of the policy matches %.*s", SLICE_ARG(f->project)));
     else if (!f->environment_policy)
@@ -217,7 +215,7 @@ static void take_since(struct verdict *verdict, const struct condition *previous
 
 /* The table of outcomes, from the first line that fits. */
 static enum promotion_outcome outcome_of(const struct facts *facts, const struct verdict *verdict) {
-    bool unmet = false, failed = false;
+    bool unmet = !facts->has_policy, failed = false; /* the first policy wakes what came before it */
     for (size_t i = 0; i < verdict->condition_count; i++) {
         unmet |= verdict->conditions[i].status == CONDITION_UNMET;
         failed |= verdict->conditions[i].status == CONDITION_FAILED;

@@ -8,6 +8,7 @@
 #include "pg.h"
 #include "publish.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -55,6 +56,13 @@ static struct lane_clock real_clock = {.now_ms = monotonic_ms};
 static void log_kafka(void *context, int level, const char *message) {
     (void)context;
     log_line(level <= 3 ? LOG_WARN : level <= 5 ? LOG_INFO : LOG_DEBUG, "kafka", "message=\"%s\"", message);
+}
+
+/* A dozen threads of libraries would get an arena each, and keep what their busiest moment took. */
+static void bound_memory(void) {
+#ifdef M_ARENA_MAX
+    (void)mallopt(M_ARENA_MAX, 2);
+#endif
 }
 
 /* Signals end the loop; librdkafka's and curl's threads must not get them. */
@@ -201,6 +209,7 @@ int lane_main(const struct config *config, unsigned number, struct lane_metrics 
     (void)log_level_parse(config->worker.log_level, &level);
     log_open(level, who);
     fault_open();
+    bound_memory();
     catch_signals();
     digest_random((unsigned char *)&seed, sizeof seed);
     map_seed(seed);

@@ -115,6 +115,10 @@ static void unknown_is_never_yes(void **state) {
     facts.project_policy = NULL;
     facts.environment_policy = NULL;
     struct verdict verdict = decided(&facts);
+    assert_int_equal(verdict.outcome, PROMOTION_WAITING); /* the first policy wakes it */
+    assert_int_equal(code_of(&verdict, "policy"), CODE_NONE);
+    facts.has_policy = true;
+    verdict = decided(&facts);
     assert_int_equal(verdict.outcome, PROMOTION_REJECTED);
     assert_int_equal(code_of(&verdict, "policy"), CODE_UNKNOWN_PROJECT);
     facts = fine(&question, &fact);
