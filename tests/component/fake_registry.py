@@ -96,7 +96,7 @@ class Fake(socketserver.StreamRequestHandler):
         if path == "/token-elsewhere":
             return self.answer(302, b"", Location="http://127.0.0.2/token")
         if path == "/token-slow":
-            time.sleep(0.7)
+            time.sleep(1.4)
         if path == "/token-once":  # every token is good for one request
             with lock:
                 counts["tokens"] += 1
@@ -157,7 +157,7 @@ class Fake(socketserver.StreamRequestHandler):
         return self.answer(307, Location=self.here() + self.target.replace("/redirect/", "/good/"))
 
     def do_slow(self, _):
-        time.sleep(0.9)
+        time.sleep(1.8)
         return self.found()
 
     def do_slow_missing(self, _):
@@ -165,12 +165,12 @@ class Fake(socketserver.StreamRequestHandler):
         with lock:
             first = counts[f"{self.method} {self.target}"] == 1
         if first:
-            time.sleep(0.7)
+            time.sleep(1.4)
             return self.answer(404)
         return self.found()
 
     def do_dead(self, _):
-        time.sleep(5)
+        time.sleep(30)
         return False
 
     def do_busy(self, _):
