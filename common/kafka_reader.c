@@ -1,6 +1,7 @@
 #include "kafka_client.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* A partition that is being read. There are few: the search is linear. */
 struct reading {
@@ -59,22 +60,39 @@ int kafka_reader_partitions(struct kafka_reader *reader, enum kafka_topic topic,
     return kafka_client_partitions(&reader->client, topic, KAFKA_QUESTION_MS, ret_count, error);
 }
 
+/* One try. `ret_failed`: the first partition that has no answer. */
+static rd_kafka_resp_err_t ask_offsets(struct kafka_reader *reader, int64_t at_ms, rd_kafka_topic_partition_list_t *list,
+                                       int *ret_failed) {
+    *ret_failed = 0;
+    for (int i = 0; i < list->cnt; i++) list->elems[i].offset = at_ms;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(reader->client.rk, list, KAFKA_QUESTION_MS);
+    if (code) return code;
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].err) return *ret_failed = i, list->elems[i].err;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* What a leader says that moves, or of a partition that was just made. */
+static bool is_passing(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 /* librdkafka passes the instant on as it is, and so also Kafka's own -1 (latest) and -2 (earliest): KIP-79. */
 int kafka_reader_offsets(struct kafka_reader *reader, int64_t at_ms, struct kafka_position *positions, size_t count,
                          struct error *error) {
     if (!count) return 0;
+    int failed;
+    rd_kafka_resp_err_t code;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++)
-        rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(reader->topics[positions[i].topic]),
-                                          (int32_t)positions[i].partition)
-            ->offset = at_ms;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(reader->client.rk, list, KAFKA_QUESTION_MS);
-    size_t failed = 0;
-    while (!code && failed < count && !list->elems[failed].err) failed++;
-    if (!code && failed < count) code = list->elems[failed].err;
+        (void)rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(reader->topics[positions[i].topic]),
+                                                (int32_t)positions[i].partition);
+    for (int tries = 20; is_passing(code = ask_offsets(reader, at_ms, list, &failed)) && tries; tries--)
+        (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
     if (code)
-        kafka_client_fail(&reader->client, error, code, NULL, "ask for offsets of %s",
-                          list->elems[failed < count ? failed : 0].topic);
+        kafka_client_fail(&reader->client, error, code, NULL, "ask for offsets of %s, partition %d", list->elems[failed].topic,
+                          list->elems[failed].partition);
     for (size_t i = 0; i < count && !code; i++) positions[i].offset = list->elems[i].offset;
     rd_kafka_topic_partition_list_destroy(list);
     return code ? -1 : 0;
