@@ -27,11 +27,14 @@ struct arguments {
 };
 
 /* The value of `name` when this argument is it, "--name VALUE" or "--name=VALUE". */
-static const char *value_of(const char *name, int argc, char **argv, int *at) {
+static const char *value_of(const char *name, char **argv, int *at) {
+    const char *argument = argv[*at], *next = argv[*at + 1]; /* behind the last one stands a NULL */
     size_t n = strlen(name);
-    if (strncmp(argv[*at], name, n) != 0) return NULL;
-    if (argv[*at][n] == '=') return argv[*at] + n + 1;
-    return argv[*at][n] == '\0' && *at + 1 < argc ? argv[++*at] : NULL;
+    if (strncmp(argument, name, n) != 0) return NULL;
+    if (argument[n] == '=') return argument + n + 1;
+    if (argument[n] || !next) return NULL;
+    ++*at;
+    return next;
 }
 
 static bool parse_arguments(int argc, char **argv, struct arguments *ret) {
@@ -42,11 +45,11 @@ static bool parse_arguments(int argc, char **argv, struct arguments *ret) {
             arguments.help = true;
         else if (strcmp(argv[i], "--version") == 0)
             arguments.version = true;
-        else if ((value = value_of("--config", argc, argv, &i)))
+        else if ((value = value_of("--config", argv, &i)))
             arguments.config = value;
-        else if ((value = value_of("--lane", argc, argv, &i)))
+        else if ((value = value_of("--lane", argv, &i)))
             arguments.lane = value;
-        else if ((value = value_of("--metrics", argc, argv, &i)))
+        else if ((value = value_of("--metrics", argv, &i)))
             arguments.metrics = value;
         else {
             fprintf(stderr, "sluice-worker: unknown or incomplete argument '%s'; see sluice-worker --help\n", argv[i]);

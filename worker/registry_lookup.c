@@ -362,12 +362,12 @@ static bool is_manifest_type(struct slice type) {
 }
 
 static void on_found(struct lookup *lookup) {
-    struct slice headers = buf_slice(&lookup->request.headers), any;
+    struct slice headers = buf_slice(&lookup->request.headers), any = {NULL, 0};
     struct slice digest = header_only(headers, "docker-content-digest");
     const char *name = lookup->host->name;
     struct finding finding = {.answer = REGISTRY_FOUND, .status = 200, .found_digest = digest, .named = digest.p != NULL};
     bool unnamed = !header_next(headers, "docker-content-digest", &(size_t){0}, &any);
-    if (unnamed ? is_manifest_type(header_only(headers, "content-type")) : slice_is(digest, lookup->digest))
+    if (unnamed ? is_manifest_type(header_only(headers, "content-type")) : digest.p && slice_is(digest, lookup->digest))
         lookup_end(lookup, &finding, "%s", "");
     else if (lookup->lingering && lookup->waiters)
         host_enqueue(lookup);
