@@ -19,8 +19,9 @@ if [ ! -e "$build/build.ninja" ] && [ ! -e "$build/Makefile" ]; then
     echo "Building ($preset) ..." >&2
     generator=(-G Ninja)
 fi
-if [ ! -e "$build/CMakeCache.txt" ] || [ ${#generator[@]} -gt 0 ] || [ CMakePresets.json -nt "$build/CMakeCache.txt" ]; then
+if [ ${#generator[@]} -gt 0 ] || [ ! -e "$build/configured" ] || [ CMakePresets.json -nt "$build/configured" ]; then
     cmake --preset "$preset" "${generator[@]}" >"$log" 2>&1 9>&- || { cat "$log" >&2; fail "cmake could not configure $preset; the cause is above"; }
+    touch "$build/configured" # CMake leaves its cache as old as it is when nothing has changed in it
 fi
 if ! cmake --build "$build" >"$log" 2>&1 9>&-; then
     grep -E 'error|warning|undefined reference|FAILED|ninja:' "$log" | head -n 30 >&2
