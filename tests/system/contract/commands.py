@@ -394,7 +394,7 @@ def main():
         commands = Commands(tap, sluice)
         for part in (commands.usage, commands.manifests, commands.schemas, commands.build_complete, commands.promote, commands.defaults,
                      commands.looking, commands.dead_letters, commands.administration, commands.audit):
-            with tap.case(f"({part.__name__} ran to its end)"):
+            with tap.case(f"{part.__name__} ran to its end", quiet=True):
                 part()
         sluice.check(tap)
     return tap.end()
