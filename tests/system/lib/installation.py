@@ -61,9 +61,9 @@ class Installation:
         return self
 
     def __exit__(self, kind, *_):
-        self.close(keep_logs=kind is not None)
+        self.close(*([True] if kind else []))
 
-    def close(self, keep_logs=False):
+    def close(self, keep_logs=os.environ.get("SLUICE_TESTS_KEEP") is not None):
         for worker in self.workers:
             worker.resume_all()
             worker.kill()
