@@ -204,7 +204,7 @@ static void consume(struct lane *lane, int wait_ms) {
     struct input_event event = {0};
     struct error error = {0};
     if (input->operations->poll(input, wait_ms, lane->options.batch_records, lane->options.batch_bytes, &event, &error)) {
-        if (error.kind == ERROR_INTERNAL) lane->failed = true;
+        if (error.kind == ERROR_INTERNAL || error.kind == ERROR_FENCED) lane->failed = true; /* only a new member helps */
         lane_pause(lane, "consume-failed", &error);
         return;
     }
