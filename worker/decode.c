@@ -8,6 +8,8 @@
 extern const unsigned char embedded_build_complete_v1_schema_json[], embedded_promotion_requested_v1_schema_json[];
 extern const size_t embedded_build_complete_v1_schema_json_size, embedded_promotion_requested_v1_schema_json_size;
 
+enum { REASON_MAX = 1024 };
+
 struct decoder {
     struct schema *build, *request;
 };
@@ -91,6 +93,11 @@ static void decode_request(struct batch *batch, struct item *item) {
                                      .dry_run = dry_run && dry_run->boolean};
     if (expires_at.p && !text_parse_instant(expires_at, &item->request.expires_at)) {
         refuse(item, CODE_SCHEMA_INVALID, SLICE("expiresAt is no RFC 3339 instant"), SLICE("/expiresAt"));
+        return;
+    }
+    /* JSON Schema counts characters, the contract bytes. */
+    if (item->request.reason.n > REASON_MAX) {
+        refuse(item, CODE_SCHEMA_INVALID, SLICE("the reason is longer than 1024 bytes"), SLICE("/reason"));
         return;
     }
     item->state = ITEM_REQUEST;

@@ -8,7 +8,7 @@
 #include "lane.h"
 #include "log.h"
 
-enum { DUE_LIMIT = 500, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2 };
+enum { DUE_LIMIT = 500, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2, LOGGED_ANSWERS = 8 };
 
 /* What goes through the stages as one batch. */
 struct portion {
@@ -176,6 +176,19 @@ static void count_outcomes(struct lane *lane, const struct batch *batch) {
     metrics_add(lane->options.metrics, METRIC_BATCHES, 1);
 }
 
+/* A line an answer, under the id of its result; a full batch says how many more there are. */
+static void log_answers(const struct batch *batch) {
+    for (size_t i = 0; i < batch->answer_count && i < LOGGED_ANSWERS; i++) {
+        const struct answer *answer = &batch->answers[i];
+        const char *type = result_type(answer->row.kind);
+        log_line(LOG_INFO, "answer", "id=%u-%llu type=%s project=%.*s environment=%.*s outcome=%.*s topic=%d offset=%llu",
+                 answer->row.shard, (unsigned long long)answer->row.sequence, *type ? type : "dead-letter",
+                 SLICE_ARG(answer->project), SLICE_ARG(answer->environment), SLICE_ARG(answer->outcome), (int)answer->row.topic,
+                 (unsigned long long)answer->row.offset);
+    }
+    if (batch->answer_count > LOGGED_ANSWERS) log_line(LOG_INFO, "answers", "more=%zu", batch->answer_count - LOGGED_ANSWERS);
+}
+
 /* The store has the batch: the lane knows what its shards are now, and the publisher gets the answers. */
 static void committed(struct lane *lane, struct batch *batch) {
     for (size_t i = 0; i < batch->shard_count; i++) {
@@ -196,6 +209,7 @@ static void committed(struct lane *lane, struct batch *batch) {
     if (batch->wake_count) lane->next_due = 0;
     lane->pause_ms = 0;
     count_outcomes(lane, batch);
+    log_answers(batch);
     arena_reset(&batch->arena); /* what was only needed to decide */
     if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch})) lane->failed = true;
 }
