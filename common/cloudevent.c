@@ -2,6 +2,8 @@
 
 #include "text.h"
 
+#include <strings.h>
+
 /* To answer an event that nests too deep or holds too many values, its id must be read all the same. */
 static const struct json_limits generous = {.bytes = 16 * 1024 * 1024, .depth = 1000000, .values = 1024 * 1024};
 static const size_t scratch_maximum = 256u * 1024 * 1024;
@@ -17,23 +19,23 @@ static int refuse(struct cloudevent *event, enum code code, const char *message,
     return 0;
 }
 
-static struct slice lower(struct arena *arena, struct slice text) {
-    struct slice copy = arena_copy(arena, text);
-    for (size_t i = 0; copy.p && i < copy.n; i++)
-        if (copy.p[i] >= 'A' && copy.p[i] <= 'Z') ((char *)(uintptr_t)copy.p)[i] = (char)(copy.p[i] + 32);
-    return copy;
+/* Media types are compared without regard to case (RFC 9110 section 8.3.1). */
+static bool begins_like(struct slice text, const char *prefix) {
+    size_t n = strlen(prefix);
+    return text.n >= n && strncasecmp(text.p, prefix, n) == 0;
 }
 
 /* A media type with or without parameters. */
 static bool is_media_type(struct slice text, const char *type) {
     struct slice prefix = slice_str(type);
-    if (!slice_starts(text, prefix)) return false;
+    if (!begins_like(text, type)) return false;
     return text.n == prefix.n || text.p[prefix.n] == ';' || text.p[prefix.n] == ' ' || text.p[prefix.n] == '\t';
 }
 
-static bool is_name(struct slice text) {
-    return text.p && text.n >= 1 && text.n <= CLOUDEVENT_NAME_MAX && text_is_utf8(text) && !memchr(text.p, '\0', text.n);
-}
+/* Text that may stand in an answer and in Postgres. */
+static bool is_text(struct slice text) { return text.p && text_is_utf8(text) && !(text.n && memchr(text.p, '\0', text.n)); }
+
+static bool is_name(struct slice text) { return text.n >= 1 && text.n <= CLOUDEVENT_NAME_MAX && is_text(text); }
 
 /* What an answer needs; a record without it has no one to be answered to. */
 static const char *unusable(const struct cloudevent *event) {
@@ -69,7 +71,7 @@ static struct slice path_in_data(struct arena *arena, const struct json *value, 
         path = arena_copy(arena, slice_of(whole.p ? whole.p + prefix.n : "", whole.n - prefix.n));
     buf_release(&whole);
     buf_release(&prefix);
-    return path;
+    return is_text(path) ? path : (struct slice){0};
 }
 
 /* What RFC 8259 lets through and the contract does not. */
@@ -126,14 +128,12 @@ static int base64_value(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* RFC 4648 section 4, padded, nothing between the characters. */
-static bool unbase64(struct arena *arena, struct slice text, struct slice *ret_bytes) {
+/* RFC 4648 section 4, padded, nothing between the characters; `to` has three bytes for every four of the text. */
+static bool unbase64(struct slice text, char *to, struct slice *ret_bytes) {
     if (text.n % 4) return false;
     size_t padding = text.n && text.p[text.n - 1] == '=' ? 1 + (text.p[text.n - 2] == '=') : 0;
-    char *to = arena_alloc(arena, text.n / 4 * 3 + 1);
     size_t n = 0;
     uint32_t bits = 0;
-    if (!to) return false;
     for (size_t i = 0; i < text.n - padding; i++) {
         int value = base64_value(text.p[i]);
         if (value < 0) return false;
@@ -152,7 +152,7 @@ static int read_structured_data(struct arena *arena, struct cloudevent *event, c
     if (!slice_is(attribute(document->root, "specversion"), "1.0"))
         refuse(event, CODE_SCHEMA_INVALID, "the specversion is not 1.0; send CloudEvents 1.0", (struct slice){0});
     const struct json *content_type = json_get(document->root, "datacontenttype");
-    if (content_type && !is_media_type(lower(arena, content_type->text), "application/json"))
+    if (content_type && !is_media_type(content_type->text, "application/json"))
         refuse(event, CODE_CONTENT_TYPE_INVALID, "the datacontenttype is not application/json", (struct slice){0});
     if (data && base64)
         return refuse(event, CODE_SCHEMA_INVALID, "both data and data_base64 are there; send one of them", (struct slice){0});
@@ -162,7 +162,9 @@ static int read_structured_data(struct arena *arena, struct cloudevent *event, c
         return 0;
     }
     if (!base64) return refuse(event, CODE_SCHEMA_INVALID, "there is no data", (struct slice){0});
-    if (base64->kind != JSON_STRING || !unbase64(arena, base64->text, &event->data))
+    char *bytes = arena_alloc(arena, base64->text.n / 4 * 3 + 1);
+    if (!bytes) return -1;
+    if (base64->kind != JSON_STRING || !unbase64(base64->text, bytes, &event->data))
         return refuse(event, CODE_SCHEMA_INVALID, "data_base64 is not base64 (RFC 4648, padded)", (struct slice){0});
     return event->refusal == CODE_NONE ? read_data(arena, event) : 0;
 }
@@ -190,6 +192,7 @@ static int read_structured(struct arena *arena, const struct record *record, str
     struct json_document document = {0};
     struct error error = {0};
     if (json_read(arena, record->value, &limits, &document, &error)) {
+        if (strcmp(error.code, "out-of-memory") == 0) return -1;
         bool limit = strcmp(error.code, "too-deep") == 0 || strcmp(error.code, "too-large") == 0;
         if (!limit || read_identity(arena, record->value, event, &error)) {
             *ret_why = arena_print(arena, "the value is no JSON: %s", error.message);
@@ -234,14 +237,13 @@ int cloudevent_read(struct arena *arena, const struct record *record, struct clo
         *ret_why = SLICE("the value is null");
         return -1;
     }
-    struct slice content_type = lower(arena, record_header(record, "content-type"));
-    if (!content_type.p) return -1;
-    if (slice_starts(content_type, SLICE(BATCHED_TYPE))) {
+    struct slice content_type = record_header(record, "content-type");
+    if (begins_like(content_type, BATCHED_TYPE)) {
         *ret_why = SLICE("the record is a batch of events; send each event as a record of its own");
         return -1;
     }
     check_size(&event, record);
-    if (slice_starts(content_type, SLICE(STRUCTURED_TYPE))) {
+    if (begins_like(content_type, STRUCTURED_TYPE)) {
         if (read_structured(arena, record, &event, ret_why)) return -1;
     } else if (read_binary(arena, record, content_type, &event)) {
         return -1;
@@ -251,7 +253,8 @@ int cloudevent_read(struct arena *arena, const struct record *record, struct clo
         *ret_why = slice_str(why);
         return -1;
     }
-    if (event.traceparent.p && !is_name(event.traceparent)) event.traceparent = (struct slice){0};
+    if (!is_name(event.traceparent)) event.traceparent = (struct slice){0};
+    if (!is_text(event.type)) event.type = (struct slice){0};
     *ret_event = event;
     return 0;
 }

@@ -182,8 +182,9 @@ struct answer *answer_refused(struct batch *batch, const struct item *item, enum
 
 struct answer *answer_duplicate(struct batch *batch, const struct item *item, const struct seen *original) {
     const struct ledger_row *last = original->last;
-    const struct json *decision = NULL; /* a row that was archived has none, and is known by its number only */
-    if (last->decision.p && json_read_strict(&batch->arena, last->decision, NULL, &decision, NULL)) return NULL;
+    struct json_document document = {0}; /* a row that was archived has no decision, and is known by its number only */
+    if (last->decision.p && json_read(&batch->arena, last->decision, &json_contract_limits, &document, NULL)) return NULL;
+    const struct json *decision = document.root;
     struct slice outcome = json_get_text(decision, "outcome"), code = json_get_text(decision, "code");
     struct buf *b = begin(batch, item->event.subject);
     if (item->state == ITEM_REQUEST) promotion_id(b, item->key);

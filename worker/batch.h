@@ -61,9 +61,8 @@ struct item {
 
 struct seen {
     struct store_seen *stored;
-    bool claimed;          /* by the store or by an earlier event of this batch */
-    struct digest content; /* of the event that claimed it */
-    bool is_promotion;
+    bool claimed;                  /* by the store or by an earlier event of this batch */
+    struct digest content;         /* of the event that claimed it */
     const struct ledger_row *last; /* its last answer */
 };
 
@@ -153,7 +152,6 @@ struct batch {
     struct map seen, releases, environments, open, promoted;
     struct map questions;   /* by host, repository and digest: struct registry_question */
     struct release *wanted; /* those whose artifacts gather looks up, newest first */
-    bool wake_all;          /* the control log has moved: every waiting promotion is to be looked at again */
 
     struct answer *answers; /* in order within each shard */
     size_t answer_count, answer_room;

@@ -133,7 +133,6 @@ static int facts_of(struct batch *batch, const struct item *item, const struct p
                           .release_verified = release->verified,
                           .attestation_enabled = release->attestation_enabled,
                           .is_current = environment->known && slice_equal(environment->git_sha, row->git_sha),
-                          .opened_at = row->opened_at,
                           .expires_at = row->expires_at,
                           .now = batch->now};
     if (release->verified && artifact_facts(batch, release, &facts)) return -1;

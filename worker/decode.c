@@ -48,6 +48,13 @@ static void refuse_plainly(struct item *item, enum code code, const char *messag
     refuse(item, code, slice_str(message), (struct slice){0});
 }
 
+/* Says nothing of the event: decode_item fails for want of a message. */
+static bool is_exhausted(struct item *item, const struct error *error) {
+    if (strcmp(error->code, "out-of-memory") != 0) return false;
+    refuse(item, CODE_INTERNAL_ERROR, (struct slice){0}, (struct slice){0});
+    return true;
+}
+
 /* `error->path` is a pointer into the whole document; the answer's is one into the data. */
 static struct slice path_in_data(struct batch *batch, const struct json *data, const char *path) {
     struct buf prefix;
@@ -62,6 +69,7 @@ static struct slice path_in_data(struct batch *batch, const struct json *data, c
 static bool is_of_schema(struct batch *batch, struct item *item, const struct schema *schema) {
     struct error error = {0};
     if (schema_validate(schema, item->event.json, NULL, NULL, &error) == 0) return true;
+    if (is_exhausted(item, &error)) return false;
     enum code code = code_refusal(error.code);
     refuse(item, code == CODE_NONE ? CODE_SCHEMA_INVALID : code, arena_print(&batch->arena, "%s", error.message),
            path_in_data(batch, item->event.json, error.path));
@@ -73,6 +81,7 @@ static void decode_build(struct batch *batch, struct item *item) {
     if (!is_of_schema(batch, item, batch->decoder->build)) return;
     struct slice text = json_get_text(item->event.json, "manifest");
     if (manifest_read(&batch->arena, text, NULL, NULL, &item->manifest, &error)) {
+        if (is_exhausted(item, &error)) return;
         enum code code = code_refusal(error.code);
         refuse(item, code == CODE_NONE ? CODE_MANIFEST_INVALID : code, arena_print(&batch->arena, "%s", error.message),
                arena_print(&batch->arena, "/manifest%s", error.path));

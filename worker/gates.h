@@ -37,7 +37,7 @@ struct facts {
     size_t artifact_count;
     const bool *promoted; /* for each of environment_policy->after: was the release promoted there? */
     bool is_current;      /* the release is the environment's current one */
-    instant opened_at, expires_at, now;
+    instant expires_at, now;
 };
 
 enum condition_status { CONDITION_MET, CONDITION_UNMET, CONDITION_FAILED };

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 enum input_event_kind {
-    INPUT_RECORDS,  /* `records`, possibly none */
-    INPUT_ASSIGNED, /* `shards`: the partitions of both topics that are now this lane's; nothing is fetched yet */
-    INPUT_REVOKED,  /* all of them are to be given back */
-    INPUT_BELOW_LOG /* the position of `shards[0]` is not in the log of `topic`: below its start or above its end */
+    INPUT_RECORDS,    /* `records`, possibly none */
+    INPUT_ASSIGNED,   /* `shards`: the partitions of both topics that are now this lane's; nothing is fetched yet */
+    INPUT_REVOKED,    /* all of them are to be given back */
+    INPUT_OUTSIDE_LOG /* the position of `shards[0]` is not in the log of `topic`: below its start or above its end */
 };
 
 struct input_event {
@@ -25,7 +25,7 @@ struct input_event {
     uint32_t *shards; /* valid until the next `poll` */
     size_t shard_count;
     enum input_topic topic;
-    int64_t log_start, log_end; /* of an INPUT_BELOW_LOG */
+    int64_t log_start, log_end; /* of an INPUT_OUTSIDE_LOG */
 };
 
 struct input_position {

@@ -23,7 +23,7 @@ struct input_kafka {
     enum group_state group;
     bool revoked;             /* the lane was told, and the group waits for `assign` with none */
     struct error group_error; /* of a rebalance that failed, or ERROR_NONE */
-    uint32_t *shards;         /* of the last assignment, and of an INPUT_BELOW_LOG */
+    uint32_t *shards;         /* of the last assignment, and of an INPUT_OUTSIDE_LOG */
     size_t shard_count, shard_room;
     struct outside *outside;
     size_t outside_count, outside_room;
@@ -247,7 +247,7 @@ static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event
     int64_t start, end;
     if (bounds_of(kafka, outside->shard, outside->topic, &start, &end, error)) return -1;
     kafka->outside_count--;
-    *ret_event = (struct input_event){.kind = INPUT_BELOW_LOG,
+    *ret_event = (struct input_event){.kind = INPUT_OUTSIDE_LOG,
                                       .shards = &outside->shard,
                                       .shard_count = 1,
                                       .topic = outside->topic,

@@ -26,6 +26,8 @@ uint64_t lane_random(struct lane *lane, uint64_t below) {
     return *x * 0x2545f4914f6cdd1du % below;
 }
 
+bool lane_is_paused(const struct lane *lane) { return lane_now_ms(lane) < lane->pause_until; }
+
 void lane_pause(struct lane *lane, const char *what, const struct error *error) {
     lane->pause_ms = lane->pause_ms ? lane->pause_ms * 2 : PAUSE_FIRST_MS;
     if (lane->pause_ms > PAUSE_LAST_MS) lane->pause_ms = PAUSE_LAST_MS;
@@ -184,7 +186,7 @@ static void from_time_to_time(struct lane *lane) {
     }
 }
 
-static void below_log(struct lane *lane, const struct input_event *event) {
+static void outside_log(struct lane *lane, const struct input_event *event) {
     uint32_t shard = event->shards[0];
     struct lane_shard *s = &lane->shards[shard];
     char why[300];
@@ -224,8 +226,8 @@ static void consume(struct lane *lane, int wait_ms) {
         log_line(LOG_INFO, "revoked", "shards=all");
         shard_revoke_all(lane);
         break;
-    case INPUT_BELOW_LOG:
-        below_log(lane, &event);
+    case INPUT_OUTSIDE_LOG:
+        outside_log(lane, &event);
         break;
     }
 }
@@ -239,15 +241,16 @@ bool lane_step(struct lane *lane, int wait_ms) {
     shard_tend(lane);
     finish_revocation(lane);
     if (lane->failed || (lane->ending && shard_all_away(lane))) return false;
-    bool paused = lane_now_ms(lane) < lane->pause_until;
-    if (!paused && !lane->revoking) {
+    if (!lane_is_paused(lane) && !lane->revoking) {
         from_time_to_time(lane);
         process_due(lane);
-        assign(lane);
     }
-    if (paused) rest(lane);
+    if (lane_is_paused(lane))
+        rest(lane);
+    else
+        assign(lane);
     if (lane->ending) return true;
     /* The group is served also while servers are away; and what the publisher is about to report does not wait for records. */
-    consume(lane, paused || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
+    consume(lane, lane_is_paused(lane) || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
     return !lane->failed;
 }

@@ -10,6 +10,7 @@
 #define SLUICE_LANE_H
 
 #include "batch.h"
+#include "clock.h"
 #include "handoff.h"
 #include "input.h"
 #include "metrics.h"
@@ -19,14 +20,8 @@
 
 enum { LANE_BATCHES = 3 };
 
-/* The lane's own clock serves deadlines only; the `now` of decisions comes from the store. */
-struct lane_clock {
-    uint64_t (*now_ms)(struct lane_clock *clock); /* monotonic */
-};
-
 struct lane_options {
     struct input *input;
-    struct output *output;
     struct store *store;
     struct registry *registry;
     struct lane_clock *clock;
@@ -112,6 +107,7 @@ void lane_end(struct lane *lane);
 uint64_t lane_now_ms(const struct lane *lane);
 /* A number from 0 to `below` - 1. */
 uint64_t lane_random(struct lane *lane, uint64_t below);
+bool lane_is_paused(const struct lane *lane);
 /* Rests after a failure, a little longer each time. */
 void lane_pause(struct lane *lane, const char *what, const struct error *error);
 

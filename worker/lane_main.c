@@ -134,13 +134,15 @@ static int start(struct process *process, struct lane_metrics *metrics, struct e
     if (store->operations->installation(store, process->installation, &process->shards, error) ||
         compare_partitions(process, error))
         return -1;
-    struct publisher_options publisher = {
-        .handoff = process->handoff, .output = process->output, .store = process->publisher_store, .shards = process->shards};
+    struct publisher_options publisher = {.handoff = process->handoff,
+                                          .output = process->output,
+                                          .store = process->publisher_store,
+                                          .clock = &real_clock,
+                                          .shards = process->shards};
     memcpy(publisher.owner, process->owner, STORE_OWNER);
     memcpy(publisher.installation, process->installation, sizeof publisher.installation);
     process->publisher = publisher_new(&publisher);
     struct lane_options lane = {.input = process->input,
-                                .output = process->output,
                                 .store = process->store,
                                 .registry = process->registry,
                                 .clock = &real_clock,

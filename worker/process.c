@@ -1,6 +1,7 @@
 /* One batch through the stages, and what to do when a stage fails.
  *
- *   a server is away           the batch is dropped, the input starts again at the positions that are committed
+ *   a server is away           the batch is dropped, the input starts again at the positions that are committed, and until it
+ *                              does nothing of what it had fetched is processed
  *   the store refuses the data the batch is cut in halves until the culprit stands alone: it is answered internal-error
  *   the commit was fenced, or   its shards are taken over again
  *   nobody knows how it ended */
@@ -8,7 +9,7 @@
 #include "lane.h"
 #include "log.h"
 
-enum { DUE_LIMIT = 500, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2, LOGGED_ANSWERS = 8 };
+enum { DUE_LIMIT = 200, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2, LOGGED_ANSWERS = 8, BATCH_WAIT_MS = 1000 };
 
 /* What goes through the stages as one batch. */
 struct portion {
@@ -21,14 +22,16 @@ struct portion {
     bool dead;    /* its one record kills lanes: it is not read */
 };
 
+/* NULL when the publisher keeps all of them for long: the group and the signals must not wait for it. */
 static struct batch *take_batch(struct lane *lane) {
-    while (!lane->free_count && !lane->failed) {
+    uint64_t deadline = lane_now_ms(lane) + BATCH_WAIT_MS;
+    while (!lane->free_count && !lane->failed && lane_now_ms(lane) < deadline) {
         for (struct report *report = handoff_reports(lane->options.handoff, 100), *next; report; report = next) {
             next = report->next;
             lane_report(lane, report);
         }
     }
-    return lane->failed ? NULL : lane->free[--lane->free_count];
+    return lane->failed || !lane->free_count ? NULL : lane->free[--lane->free_count];
 }
 
 static void give_back(struct lane *lane, struct batch *batch) {
@@ -41,7 +44,7 @@ static void give_back(struct lane *lane, struct batch *batch) {
 /* The shard's part of the batch, made when it is first met; NULL for a shard that is not owned. */
 static struct shard_batch *part_of(struct lane *lane, struct batch *batch, uint32_t shard) {
     struct lane_shard *s = &lane->shards[shard];
-    if (shard >= lane->options.shards || s->state != SHARD_OWNED) return NULL;
+    if (s->state != SHARD_OWNED) return NULL;
     if (s->in_batch) return s->in_batch;
     struct shard_batch *part = &batch->shards[batch->shard_count++];
     *part = (struct shard_batch){.shard = shard,
@@ -106,6 +109,8 @@ static int read_control(struct lane *lane, struct error *error) {
     if (store->operations->control(store, &arena, &control, error) ||
         (control.policy.p && policy_parse(&arena, control.policy, &policy, error))) {
         arena_release(&arena);
+        /* A policy that a newer program has applied says nothing of the records at hand. */
+        if (error->kind == ERROR_INPUT) error->kind = ERROR_UNAVAILABLE;
         return -1;
     }
     arena_release(&lane->policy_arena);
@@ -195,13 +200,14 @@ static void committed(struct lane *lane, struct batch *batch) {
         const struct shard_batch *part = &batch->shards[i];
         struct lane_shard *s = &lane->shards[part->shard];
         if (part->control_version != batch->control_version) lane->next_due = 0;
+        bool read = memcmp(part->position, s->position, sizeof s->position) != 0;
         s->sequence = part->sequence;
         s->head = part->head;
         s->now_at = batch->now;
         s->control_version = batch->control_version;
         memcpy(s->position, part->position, sizeof s->position);
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
-        if (s->cautious) {
+        if (s->cautious && read) {
             s->cautious = false;
             log_line(LOG_INFO, "caution-over", "shard=%u sequence=%llu", part->shard, (unsigned long long)part->sequence);
         }
@@ -225,10 +231,7 @@ static void bisect(struct lane *lane, const struct portion *portion, const struc
     size_t records = portion->record_count, due = portion->due_count;
     log_error(LOG_ERROR, "batch-refused", error);
     metrics_add(lane->options.metrics, METRIC_BISECTIONS, 1);
-    if (records && due) {
-        process(lane, &(struct portion){.due = portion->due, .due_count = due});
-        process(lane, &(struct portion){.records = portion->records, .record_count = records});
-    } else if (records > 1) {
+    if (records > 1) {
         process(lane, &(struct portion){.records = portion->records, .record_count = records / 2});
         process(lane, &(struct portion){.records = portion->records + records / 2, .record_count = records - records / 2});
     } else if (due > 1) {
@@ -238,16 +241,46 @@ static void bisect(struct lane *lane, const struct portion *portion, const struc
         process(lane, &(struct portion){.records = portion->records, .record_count = 1, .refuse = true});
     } else if (records) {
         shard_stop(lane, portion->records->shard, error->message);
-    } else {
-        lane_pause(lane, "due-refused", error);
+    } /* a due promotion stays due; its neighbours are done */
+}
+
+/* Only the data itself, or too much of it, is worth cutting in halves. */
+static bool is_the_datas_fault(const struct error *error) {
+    return error->kind == ERROR_INPUT || strcmp(error->code, "out-of-memory") == 0 || strcmp(error->code, "sql-SL002") == 0;
+}
+
+/* The batch was not committed, or nobody knows: whatever was read is read again, unless it can be cut. */
+static void fail(struct lane *lane, struct batch *batch, const struct portion *portion, const struct error *error) {
+    if (is_the_datas_fault(error)) {
+        give_back(lane, batch);
+        bisect(lane, portion, error);
+        return;
     }
+    lane->reassign = true;
+    if (error->kind == ERROR_FENCED) {
+        log_error(LOG_WARN, "commit-fenced", error);
+        retake_all(lane, batch, "a commit was refused: another lane writes here, or the store is not as it was");
+    } else if (error->kind == ERROR_UNKNOWN) {
+        log_error(LOG_WARN, "commit-unknown", error);
+        retake_all(lane, batch, "nobody knows whether a commit happened");
+    } else {
+        lane_pause(lane, "batch-failed", error);
+    }
+    give_back(lane, batch);
 }
 
 static void process(struct lane *lane, const struct portion *portion) {
     struct error error = {0};
-    if (lane->pause_until > lane_now_ms(lane) || lane->failed) return; /* a server went away meanwhile */
+    /* Records behind one that was dropped must not be committed: its position would be passed over. */
+    if (lane->failed || lane_is_paused(lane) || (portion->record_count && lane->reassign)) {
+        lane->reassign |= portion->record_count > 0;
+        return;
+    }
     struct batch *batch = take_batch(lane);
-    if (!batch) return;
+    if (!batch) {
+        lane->reassign = true;
+        return;
+    }
     if (fill(lane, batch, portion)) {
         give_back(lane, batch);
         lane->failed = true;
@@ -264,27 +297,7 @@ static void process(struct lane *lane, const struct portion *portion) {
         metrics_set(lane->options.metrics, METRIC_DATABASE_OK_MS, lane_now_ms(lane));
         return;
     }
-    lane->reassign = true; /* whatever was read and not committed is read again */
-    switch (error.kind) {
-    case ERROR_NONE:
-    case ERROR_UNAVAILABLE:
-        lane_pause(lane, "batch-failed", &error);
-        break;
-    case ERROR_FENCED:
-        log_error(LOG_WARN, "commit-fenced", &error);
-        retake_all(lane, batch, "a commit was refused: another lane writes here, or the store is not as it was");
-        break;
-    case ERROR_UNKNOWN:
-        log_error(LOG_WARN, "commit-unknown", &error);
-        retake_all(lane, batch, "nobody knows whether a commit happened");
-        break;
-    case ERROR_INPUT:
-    case ERROR_INTERNAL:
-        give_back(lane, batch);
-        bisect(lane, portion, &error);
-        return;
-    }
-    give_back(lane, batch);
+    fail(lane, batch, portion, &error);
 }
 
 /* ---- the ways in ---- */
@@ -323,8 +336,20 @@ void process_records(struct lane *lane, struct record *records, size_t count) {
         else
             records[kept++] = records[i];
     }
-    metrics_add(lane->options.metrics, METRIC_RECORDS_CONSUMED, kept);
+    metrics_add(lane->options.metrics, METRIC_RECORDS_CONSUMED, count);
     if (kept) process(lane, &(struct portion){.records = records, .record_count = kept});
+}
+
+/* On a shard on which lanes died each goes alone; the others are a batch of their own. */
+static void process_rows(struct lane *lane, struct promotion_row *rows, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (lane->shards[rows[i].shard].cautious)
+            process(lane, &(struct portion){.due = &rows[i], .due_count = 1});
+        else
+            rows[kept++] = rows[i];
+    }
+    if (kept) process(lane, &(struct portion){.due = rows, .due_count = kept});
 }
 
 void process_due(struct lane *lane) {
@@ -337,15 +362,15 @@ void process_due(struct lane *lane) {
     if (now < lane->next_due || !lane->store_now) return;
     lane->next_due = now + DUE_EVERY_MS;
     for (uint32_t n = 0; n < lane->options.shards; n++)
-        if (lane->shards[n].state == SHARD_OWNED && !lane->shards[n].cautious) lane->numbers[shard_count++] = n;
+        if (lane->shards[n].state == SHARD_OWNED) lane->numbers[shard_count++] = n;
     if (!shard_count) return;
-    arena_init(&arena, 64 * 1024 * 1024);
+    arena_init(&arena, 128 * 1024 * 1024);
     instant until = lane->store_now + (instant)(now - lane->store_now_ms) * 1000;
     if (store->operations->due(store, &arena, lane->numbers, shard_count, until, DUE_LIMIT, &rows, &row_count, &error)) {
         lane_pause(lane, "due-failed", &error);
     } else if (row_count) {
         if (row_count == DUE_LIMIT) lane->next_due = now;
-        process(lane, &(struct portion){.due = rows, .due_count = row_count});
+        process_rows(lane, rows, row_count);
     }
     arena_release(&arena);
 }

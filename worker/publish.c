@@ -9,20 +9,20 @@
 enum {
     TRANSACTION_ROWS = 4000, /* from memory; from the ledger a page */
     LEDGER_PAGE = 500,
-    SCRATCH_MAX = 64 * 1024 * 1024,
+    SCRATCH_MAX = 64 * 1024 * 1024, /* of a page of the ledger, and of one row */
     RETRY_FIRST_MS = 50,
     RETRY_LAST_MS = 2000
 };
 
-enum shard_state {
-    SHARD_NONE,  /* not this publisher's */
-    SHARD_FENCE, /* other ids are to be fenced */
-    SHARD_TAIL,  /* its epoch is to be confirmed and its tails read */
-    SHARD_READY  /* publishes */
+enum publish_state {
+    PUBLISH_NONE,  /* not this publisher's */
+    PUBLISH_FENCE, /* other ids are to be fenced */
+    PUBLISH_TAIL,  /* its epoch is to be confirmed and its tails read */
+    PUBLISH_READY  /* publishes */
 };
 
 struct published_shard {
-    enum shard_state state;
+    enum publish_state state;
     uint64_t epoch;
     uint64_t known;                 /* the last row known to be committed */
     uint64_t through;               /* everything up to here is published, whatever its topic */
@@ -30,7 +30,7 @@ struct published_shard {
     struct settled settled[OUTPUT_TOPICS];
     uint64_t next; /* while a transaction is put together: the last row taken into it */
     bool draining;
-    struct order *take; /* while it is SHARD_FENCE: the ids */
+    struct order *take; /* while it is PUBLISH_FENCE: the ids */
 };
 
 struct published_batch {
@@ -43,11 +43,13 @@ struct publisher {
     struct published_shard *shards;                /* by number */
     uint32_t *numbers;                             /* scratch: numbers of some of them */
     struct published_batch *batches, **last_batch; /* handed over and not yet published, the oldest first */
-    struct arena scratch;                          /* of one transaction or one recovery */
+    struct arena scratch;                          /* of a page of the ledger, or of a look at tails */
+    struct arena row;                              /* of one row: its record, which produce copies */
     char source[64];                               /* ce_source */
     int which;                                     /* the producer whose turn it is */
     bool broken;                                   /* recover before anything else */
     int retry_ms;                                  /* how long to wait after the next failure */
+    uint64_t retry_at;                             /* by the clock, after a failure */
     bool ended, failed;
 };
 
@@ -60,6 +62,7 @@ struct publisher *publisher_new(const struct publisher_options *options) {
     p->last_batch = &p->batches;
     p->retry_ms = RETRY_FIRST_MS;
     arena_init(&p->scratch, SCRATCH_MAX);
+    arena_init(&p->row, SCRATCH_MAX);
     if (!p->shards || !p->numbers) {
         publisher_free(p);
         return NULL;
@@ -79,6 +82,7 @@ void publisher_free(struct publisher *p) {
     for (uint32_t i = 0; p->shards && i < p->options.shards; i++)
         if (p->shards[i].take) order_free(p->shards[i].take);
     arena_release(&p->scratch);
+    arena_release(&p->row);
     free(p->numbers);
     free(p->shards);
     free(p);
@@ -122,7 +126,7 @@ static void broken(struct publisher *p, const struct error *error) {
     p->broken = true;
     while (p->batches) free_first_batch(p);
     for (uint32_t i = 0; i < p->options.shards; i++)
-        if (p->shards[i].state == SHARD_READY) p->shards[i].state = SHARD_TAIL;
+        if (p->shards[i].state == PUBLISH_READY) p->shards[i].state = PUBLISH_TAIL;
 }
 
 /* ---- orders ---- */
@@ -131,7 +135,7 @@ static void take_rows(struct publisher *p, struct batch *batch) {
     for (size_t i = 0; i < batch->shard_count; i++) {
         const struct shard_batch *from = &batch->shards[i];
         struct published_shard *s = &p->shards[from->shard];
-        if (s->state != SHARD_NONE && s->epoch == from->epoch && from->sequence > s->known) s->known = from->sequence;
+        if (s->state != PUBLISH_NONE && s->epoch == from->epoch && from->sequence > s->known) s->known = from->sequence;
     }
     struct published_batch *kept = p->broken ? NULL : malloc(sizeof *kept);
     if (!kept) { /* recovery reads them from the ledger */
@@ -147,7 +151,8 @@ static void take_rows(struct publisher *p, struct batch *batch) {
 static void take_shard(struct publisher *p, struct order *order) {
     struct published_shard *s = &p->shards[order->shard];
     if (s->take) order_free(s->take);
-    *s = (struct published_shard){.state = SHARD_FENCE, .epoch = order->row->epoch, .known = order->row->sequence, .take = order};
+    *s = (struct published_shard){
+        .state = PUBLISH_FENCE, .epoch = order->row->epoch, .known = order->row->sequence, .take = order};
     memcpy(s->settled, order->row->settled, sizeof s->settled);
 }
 
@@ -160,7 +165,7 @@ static void obey(struct publisher *p, struct order *order) {
         take_rows(p, order->batch);
         break;
     case ORDER_DRAIN:
-        if (p->shards[order->shard].state == SHARD_NONE)
+        if (p->shards[order->shard].state == PUBLISH_NONE)
             let_go(p, order->shard, REPORT_FORGOTTEN, NULL);
         else
             p->shards[order->shard].draining = true;
@@ -187,7 +192,7 @@ static int fence_shard(struct publisher *p, struct published_shard *s, struct er
         if (own) continue;
         if (output->operations->fence(output, id, error)) return -1;
         for (uint32_t n = 0; n < p->options.shards; n++) { /* once per id, not per shard */
-            struct order *other = p->shards[n].state == SHARD_FENCE ? p->shards[n].take : NULL;
+            struct order *other = p->shards[n].state == PUBLISH_FENCE ? p->shards[n].take : NULL;
             for (size_t k = 0; other && k < other->row->fence_id_count; k++)
                 if (slice_equal(other->row->fence_ids[k], id) && &other->row->fence_ids[k] != &row->fence_ids[i])
                     other->row->fence_ids[k].n = 0;
@@ -197,21 +202,21 @@ static int fence_shard(struct publisher *p, struct published_shard *s, struct er
     }
     order_free(s->take);
     s->take = NULL;
-    s->state = SHARD_TAIL;
+    s->state = PUBLISH_TAIL;
     return 0;
 }
 
 static int fence(struct publisher *p, struct error *error) {
     for (uint32_t n = 0; n < p->options.shards; n++)
-        if (p->shards[n].state == SHARD_FENCE && fence_shard(p, &p->shards[n], error)) return -1;
+        if (p->shards[n].state == PUBLISH_FENCE && fence_shard(p, &p->shards[n], error)) return -1;
     return 0;
 }
 
-/* Those in SHARD_TAIL, as numbers. */
+/* Those in PUBLISH_TAIL, as numbers. */
 static size_t to_tail(struct publisher *p) {
     size_t count = 0;
     for (uint32_t n = 0; n < p->options.shards; n++)
-        if (p->shards[n].state == SHARD_TAIL) p->numbers[count++] = n;
+        if (p->shards[n].state == PUBLISH_TAIL) p->numbers[count++] = n;
     return count;
 }
 
@@ -227,7 +232,9 @@ static int confirm(struct publisher *p, size_t count, struct store_epoch **ret_e
         bool own = epochs[i].ret_epoch == s->epoch && memcmp(epochs[i].ret_owner, p->options.owner, STORE_OWNER) == 0;
         if (!own)
             let_go(p, epochs[i].shard, REPORT_LOST, NULL);
-        else if (epochs[i].ret_sequence > s->known)
+        else if (epochs[i].ret_sequence < s->known)
+            let_go(p, epochs[i].shard, REPORT_LOST, NULL); /* commits were lost: the takeover finds out */
+        else
             s->known = epochs[i].ret_sequence;
     }
     *ret_epochs = epochs;
@@ -273,7 +280,7 @@ static int take_tail(struct publisher *p, const struct output_tail *tail, struct
         s->settled[topic] = (struct settled){.sequence = s->cursor[topic], .offset = tail->ret_end[topic]};
     }
     s->through = s->cursor[0] < s->cursor[1] ? s->cursor[0] : s->cursor[1];
-    s->state = SHARD_READY;
+    s->state = PUBLISH_READY;
     fault_point("take-tail");
     report_shard(p, REPORT_READY, tail->shard, NULL);
     return 0;
@@ -302,14 +309,19 @@ static int tail(struct publisher *p, struct error *error) {
 
 /* ---- publish ---- */
 
+/* A row that is published nowhere, or was before, need not even be readable. */
+static bool is_unpublished(const struct published_shard *s, const struct ledger_row *row) {
+    enum output_topic topic;
+    return result_topic(row->kind, &topic) && row->sequence > s->cursor[topic];
+}
+
 static int produce(struct publisher *p, const struct answer *answer, size_t *count, struct error *error) {
     struct output *output = p->options.output;
     struct output_record record;
-    enum output_topic topic;
     struct published_shard *s = &p->shards[answer->row.shard];
     s->next = answer->row.sequence;
-    if (!result_topic(answer->row.kind, &topic) || answer->row.sequence <= s->cursor[topic]) return 0;
-    if (result_record(&p->scratch, answer, slice_str(p->source), &record))
+    if (!is_unpublished(s, &answer->row)) return 0;
+    if (result_record(&p->row, answer, slice_str(p->source), &record))
         return error_set(error, ERROR_INTERNAL, "unpublishable",
                          "row %llu of shard %u cannot be made into a record: memory is exhausted or the row is damaged",
                          (unsigned long long)answer->row.sequence, answer->row.shard);
@@ -337,14 +349,16 @@ static int produce_from_ledger(struct publisher *p, uint32_t shard, uint64_t end
     struct ledger_row *rows;
     size_t row_count;
     const struct published_shard *s = &p->shards[shard];
+    arena_reset(&p->scratch);
     if (store->operations->ledger(store, &p->scratch, shard, s->through, end, LEDGER_PAGE, &rows, &row_count, error)) return -1;
     if (!row_count)
         return error_set(error, ERROR_INTERNAL, "ledger-gap",
                          "the ledger of shard %u has no row behind %llu, which it should have", shard,
                          (unsigned long long)s->through);
     for (size_t i = 0; i < row_count; i++) {
-        struct answer answer;
-        if (result_recall(&p->scratch, &rows[i], &answer))
+        struct answer answer = {.row = rows[i]};
+        arena_reset(&p->row);
+        if (is_unpublished(s, &rows[i]) && result_recall(&p->row, &rows[i], &answer))
             return error_set(error, ERROR_INTERNAL, "unpublishable",
                              "row %llu of shard %u is not of a form that can be published", (unsigned long long)rows[i].sequence,
                              shard);
@@ -358,7 +372,7 @@ static int produce_lagging(struct publisher *p, size_t *count, bool *ret_lagging
     bool lagging = false;
     for (uint32_t n = 0; n < p->options.shards; n++) {
         struct published_shard *s = &p->shards[n];
-        if (s->state != SHARD_READY || s->through >= s->known) continue;
+        if (s->state != PUBLISH_READY || s->through >= s->known) continue;
         uint64_t first = first_in_memory(p, n);
         if (first <= s->through + 1) continue;
         lagging = true;
@@ -375,7 +389,8 @@ static int produce_batches(struct publisher *p, size_t *count, size_t *ret_batch
         for (size_t i = 0; i < b->batch->answer_count; i++) {
             const struct answer *answer = &b->batch->answers[i];
             const struct published_shard *s = &p->shards[answer->row.shard];
-            if (s->state != SHARD_READY || answer->row.sequence != s->next + 1 || answer->row.sequence > s->known) continue;
+            if (s->state != PUBLISH_READY || answer->row.sequence != s->next + 1 || answer->row.sequence > s->known) continue;
+            arena_reset(&p->row);
             if (produce(p, answer, count, error)) return -1;
         }
         taken += b->batch->answer_count;
@@ -390,7 +405,7 @@ static void advance(struct publisher *p, size_t count) {
     if (count) p->which = (p->which + 1) % OUTPUT_PRODUCERS;
     for (uint32_t n = 0; n < p->options.shards; n++) {
         struct published_shard *s = &p->shards[n];
-        if (s->state != SHARD_READY || s->next <= s->through) continue;
+        if (s->state != PUBLISH_READY || s->next <= s->through) continue;
         s->through = s->next;
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
             if (s->cursor[topic] < s->through) s->cursor[topic] = s->through;
@@ -405,7 +420,7 @@ static void advance(struct publisher *p, size_t count) {
 
 static bool has_unpublished(const struct publisher *p) {
     for (uint32_t n = 0; n < p->options.shards; n++)
-        if (p->shards[n].state == SHARD_READY && p->shards[n].through < p->shards[n].known) return true;
+        if (p->shards[n].state == PUBLISH_READY && p->shards[n].through < p->shards[n].known) return true;
     return false;
 }
 
@@ -448,37 +463,48 @@ int publisher_start(struct publisher *p, struct error *error) {
 static void drain(struct publisher *p) {
     for (uint32_t n = 0; n < p->options.shards; n++) {
         const struct published_shard *s = &p->shards[n];
-        if (s->draining && s->state == SHARD_READY && s->through >= s->known) let_go(p, n, REPORT_DRAINED, NULL);
+        if (s->draining && s->state == PUBLISH_READY && s->through >= s->known) let_go(p, n, REPORT_DRAINED, NULL);
     }
 }
 
 static int work(struct publisher *p, struct error *error) {
     if (p->broken && recover(p, error)) return -1;
     if (fence(p, error) || tail(p, error)) return -1;
-    if (has_unpublished(p) && publish(p, error)) return -1;
+    if (has_unpublished(p)) return publish(p, error);
+    while (p->batches) free_first_batch(p); /* published from the ledger, or of shards that were let go */
     return 0;
 }
 
-bool publisher_step(struct publisher *p, int wait_ms) {
-    struct error error = {0};
-    bool busy = !p->broken && has_unpublished(p);
-    for (struct order *order = handoff_orders(p->options.handoff, busy ? 0 : wait_ms), *next; order; order = next) {
+static void take_orders(struct publisher *p, int wait_ms) {
+    for (struct order *order = handoff_orders(p->options.handoff, wait_ms), *next; order; order = next) {
         next = order->next;
         obey(p, order);
     }
-    if (p->ended) return false;
-    if (work(p, &error)) {
-        broken(p, &error);
-        /* A wait that an order ends: the pipeline may want the shard forgotten meanwhile. */
-        for (struct order *order = handoff_orders(p->options.handoff, p->retry_ms), *next; order; order = next) {
-            next = order->next;
-            obey(p, order);
-        }
-        p->retry_ms = p->retry_ms * 2 < RETRY_LAST_MS ? p->retry_ms * 2 : RETRY_LAST_MS;
-    } else {
+}
+
+static uint64_t now_ms(const struct publisher *p) { return p->options.clock->now_ms(p->options.clock); }
+
+/* Orders are obeyed while it waits to try again: the pipeline may want a shard forgotten meanwhile. */
+static void work_or_wait(struct publisher *p) {
+    struct error error = {0};
+    if (now_ms(p) < p->retry_at) return;
+    if (!work(p, &error)) {
         p->retry_ms = RETRY_FIRST_MS;
+        drain(p);
+        return;
     }
-    if (!p->broken) drain(p);
+    broken(p, &error);
+    p->retry_at = now_ms(p) + (uint64_t)p->retry_ms;
+    p->retry_ms = p->retry_ms * 2 < RETRY_LAST_MS ? p->retry_ms * 2 : RETRY_LAST_MS;
+}
+
+bool publisher_step(struct publisher *p, int wait_ms) {
+    uint64_t now = now_ms(p);
+    bool busy = !p->broken && has_unpublished(p);
+    if (now < p->retry_at && p->retry_at - now < (uint64_t)wait_ms) wait_ms = (int)(p->retry_at - now);
+    take_orders(p, busy && now >= p->retry_at ? 0 : wait_ms);
+    if (p->ended) return false;
+    work_or_wait(p);
     if (!p->failed) return !p->ended;
     (void)handoff_report(p->options.handoff, &(struct report){.kind = REPORT_FAILED, .reason = "memory is exhausted"});
     return false;

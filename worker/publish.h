@@ -11,6 +11,7 @@
 #ifndef SLUICE_PUBLISH_H
 #define SLUICE_PUBLISH_H
 
+#include "clock.h"
 #include "handoff.h"
 #include "output.h"
 #include "store.h"
@@ -21,6 +22,7 @@ struct publisher_options {
     struct handoff *handoff;
     struct output *output;
     struct store *store;
+    struct lane_clock *clock;
     unsigned char owner[STORE_OWNER];
     unsigned char installation[16];
     uint32_t shards; /* of the installation */

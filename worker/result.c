@@ -14,8 +14,9 @@ int result_recall(struct arena *arena, const struct ledger_row *row, struct answ
     struct answer answer = {.row = *row};
     if (row->kind != RESULT_DEAD_LETTER && row->kind != RESULT_SHARD_RESUMED) {
         static const struct json_limits limits = {.bytes = 4 * 1024 * 1024, .depth = 32, .values = 100000};
-        const struct json *decision;
-        if (json_read_strict(arena, row->decision, &limits, &decision, NULL)) return -1;
+        struct json_document document;
+        if (json_read(arena, row->decision, &limits, &document, NULL)) return -1;
+        const struct json *decision = document.root;
         answer.project = json_get_text(decision, "project");
         answer.environment = json_get_text(decision, "environment");
         answer.outcome = json_get_text(decision, "outcome");

@@ -69,6 +69,11 @@ static void forget(struct lane *lane, uint32_t shard, const char *why) {
 
 void shard_assign(struct lane *lane, const uint32_t *shards, size_t count) {
     for (size_t i = 0; i < count; i++) {
+        if (shards[i] >= lane->options.shards) {
+            log_line(LOG_ERROR, "shards-differ", "partition=%u shards=%u", shards[i], lane->options.shards);
+            lane->failed = true; /* a topic got more partitions: the next start says what to do */
+            return;
+        }
         struct lane_shard *s = &lane->shards[shards[i]];
         s->assigned = true;
         s->not_before = lane_now_ms(lane);
@@ -124,7 +129,7 @@ static void take(struct lane *lane, uint32_t shard) {
     if (!taken.row || store->operations->take(store, shard, lane->options.owner, lane->options.ids, OUTPUT_PRODUCERS,
                                               &taken.arena, taken.row, &error)) {
         s->not_before = lane_now_ms(lane) + RETRY_MS + lane_random(lane, RETRY_MS);
-        log_error(LOG_WARN, "takeover-failed", &error);
+        lane_pause(lane, "takeover-failed", &error);
         arena_release(&taken.arena);
         return;
     }
@@ -207,9 +212,10 @@ static void drained(struct lane *lane, uint32_t shard, const struct settled sett
     struct lane_shard *s = &lane->shards[shard];
     struct store *store = lane->options.store;
     struct error error = {0};
-    if (store->operations->release(store, shard, s->epoch, lane->options.owner, lane->options.ids, OUTPUT_PRODUCERS, settled,
-                                   &error))
-        log_error(LOG_WARN, "release-failed", &error); /* the next owner fences instead */
+    /* Without it the next owner fences instead. */
+    if (!lane_is_paused(lane) && store->operations->release(store, shard, s->epoch, lane->options.owner, lane->options.ids,
+                                                            OUTPUT_PRODUCERS, settled, &error))
+        lane_pause(lane, "release-failed", &error);
     enter(lane, shard, SHARD_WANTED, "everything is published and the shard is released");
 }
 
@@ -272,7 +278,7 @@ void shard_tend(struct lane *lane) {
     uint64_t now = lane_now_ms(lane);
     for (uint32_t n = 0; n < lane->options.shards; n++) {
         struct lane_shard *s = &lane->shards[n];
-        if (s->state == SHARD_WANTED && now >= s->not_before) take(lane, n);
+        if (s->state == SHARD_WANTED && now >= s->not_before && !lane_is_paused(lane)) take(lane, n);
         if (s->state == SHARD_DRAINING && now >= s->deadline) forget(lane, n, "its answers could not be published in time");
     }
 }
@@ -295,10 +301,13 @@ void shard_look(struct lane *lane) {
     for (size_t i = 0; i < count; i++) {
         struct lane_shard *s = &lane->shards[epochs[i].shard];
         bool own = epochs[i].ret_epoch == s->epoch && memcmp(epochs[i].ret_owner, lane->options.owner, STORE_OWNER) == 0;
+        bool same = epochs[i].ret_sequence == s->sequence && digest_equal(&epochs[i].ret_head, &s->head);
         if (s->state == SHARD_STOPPED) {
             if (!epochs[i].ret_stopped) enter(lane, epochs[i].shard, SHARD_WANTED, "an operator has resumed it");
         } else if (!own) {
             shard_retake(lane, epochs[i].shard, 100 + lane_random(lane, 900), "another lane has taken it over");
+        } else if (!same) { /* nothing of ours is in flight here: Postgres is not what it was */
+            shard_retake(lane, epochs[i].shard, 100, "the store is not as this lane left it");
         }
     }
     arena_release(&arena);

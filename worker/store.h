@@ -41,7 +41,6 @@ struct shard_row {
     uint64_t crash_position;      /* its offset, or without one the sum of both positions as a takeover found them */
     unsigned crash_count;         /* deaths there, the first one included */
     struct slice stopped;         /* why it is stopped, or a NULL `p` */
-    instant next_wake;            /* the earliest wake_at of its waiting promotions, or 0 */
 };
 
 /* A member of a batch of facts: what the lane asks, and (ret_) what the database has. */

@@ -67,7 +67,6 @@ static int read_shard(const struct pg_result *result, struct arena *arena, struc
         row->stopped = arena_copy(arena, pg_get_bytes(result, 0, 15));
         if (!row->stopped.p) return error_memory(error);
     }
-    row->next_wake = pg_get_instant(result, 0, 16);
     return 0;
 }
 

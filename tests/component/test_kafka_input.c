@@ -166,7 +166,7 @@ static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **st
         struct input_event event;
         MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
         if (event.kind == INPUT_RECORDS) records += (unsigned)event.record_count;
-        if (event.kind != INPUT_BELOW_LOG) continue;
+        if (event.kind != INPUT_OUTSIDE_LOG) continue;
         told = true;
         assert_int_equal(event.shards[0], 2);
         assert_int_equal(event.topic, INPUT_REQUESTS);

@@ -151,7 +151,6 @@ static void a_new_installation_has_genesis_heads(void **state) {
     assert_int_equal(row.sequence, 0);
     assert_int_equal(row.settled[OUTPUT_RESULTS].offset, -1);
     assert_null(row.stopped.p);
-    assert_int_equal(row.next_wake, 0);
 }
 
 static void takeover_increments_the_epoch_and_lists_all_ids(void **state) {
@@ -484,7 +483,6 @@ static void what_a_batch_commits_is_what_later_batches_load(void **state) {
     assert_int_equal(again.control_version, 3);
     assert_int_equal(again.position[INPUT_REQUESTS], 1);
     assert_int_equal(again.settled[OUTPUT_RESULTS].offset, 77);
-    assert_int_equal(again.next_wake, opened[0].wake_at);
     struct ledger_row *read = NULL;
     size_t count = 0;
     assert_int_equal(do_->ledger(world->store, &world->arena, 1, 0, UINT64_MAX, SIZE_MAX, &read, &count, &world->error), 0);

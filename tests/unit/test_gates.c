@@ -46,7 +46,6 @@ static struct facts fine(struct registry_question *question, struct artifact_fac
                           .artifacts = fact,
                           .artifact_count = 1,
                           .promoted = promoted,
-                          .opened_at = NOW,
                           .expires_at = LATER,
                           .now = NOW};
 }
