@@ -30,6 +30,7 @@ enum report_kind {
     REPORT_DRAINED,   /* everything is published and nothing more will be; `settled` is the last */
     REPORT_FORGOTTEN, /* nothing more will be published */
     REPORT_LOST,      /* another owner; nothing more will be published */
+    REPORT_UNSTABLE,  /* `reason`: it cannot be ready yet */
     REPORT_STOPPED,   /* `reason`; nothing more will be published */
     REPORT_FREED,     /* `batch` is free again */
     REPORT_BROKEN,    /* a transaction failed or its outcome is unknown: the publisher recovers; for metrics */

@@ -27,6 +27,7 @@ struct output_record {
 struct output_tail {
     uint32_t shard;
     int64_t floor[OUTPUT_TOPICS]; /* in: results known to be settled lie below this offset; -1 unknown */
+    bool ret_stable;              /* no transaction is open there; otherwise nothing else is set: ask again */
     bool ret_found[OUTPUT_TOPICS];
     uint64_t ret_sequence[OUTPUT_TOPICS];  /* its ce_ledgersequence */
     struct digest ret_hash[OUTPUT_TOPICS]; /* its ce_ledgerhash */
@@ -49,8 +50,8 @@ struct output_operations {
     int (*produce)(struct output *output, int which, const struct output_record *record, struct error *error);
     /* Flushes and commits. 0: committed. Otherwise it may or may not be. */
     int (*commit)(struct output *output, int which, struct error *error);
-    /* Waits until the last stable offset of each partition has reached its high watermark as read at the start, then finds the
-     * last committed result. */
+    /* Waits a moment for the last stable offset of each partition to reach its high watermark as read at the start, then finds
+     * the last committed result of those where it has. */
     int (*tails)(struct output *output, struct output_tail *tails, size_t count, struct error *error);
     void (*free)(struct output *output);
 };

@@ -6,8 +6,8 @@
 enum {
     FIRST_STEP = 32, /* records from the end at first: the last one is a result, except after aborted transactions */
     STEP_GROWTH = 8,
-    STABLE_WAIT = 30000, /* ms: longer than the transactions of a dead producer live, and the coordinator's look for them */
-    SCAN_WAIT = 20000    /* ms */
+    STABLE_WAIT = 300, /* ms: markers are written within; what stays open longer is left for the next time */
+    SCAN_WAIT = 20000  /* ms */
 };
 
 /* One output partition of one shard. */
@@ -87,14 +87,14 @@ static int wait_stable(struct kafka_reader *reader, struct scan *scan, struct er
         if (kafka_reader_offsets(reader, KAFKA_END, scan->positions, scan->count, error)) return -1;
         while (i < scan->count && scan->positions[i].offset >= scan->tails[i].end) i++;
         if (i == scan->count) break;
-        if (now_ms() > deadline)
-            return error_set(error, ERROR_UNAVAILABLE, "kafka-timeout",
-                             "a transaction that nobody ends is open in partition %u of an output topic, at offset %lld; find "
-                             "its producer, or abort it with Kafka's kafka-transactions tool",
-                             scan->positions[i].partition, (long long)scan->positions[i].offset);
+        if (now_ms() > deadline) break;
         pause_ms(pause);
     }
-    for (size_t i = 0; i < scan->count; i++) scan->tails[i].end = scan->positions[i].offset;
+    for (size_t i = 0; i < scan->count; i++) {
+        struct tail *tail = &scan->tails[i];
+        if (scan->positions[i].offset < tail->end) tail->of->ret_stable = false;
+        tail->end = scan->positions[i].offset;
+    }
     return 0;
 }
 
@@ -110,7 +110,7 @@ static int start_windows(struct kafka_reader *reader, struct scan *scan, size_t 
     *ret_started = 0;
     for (size_t i = 0; i < scan->count; i++) {
         struct tail *tail = &scan->tails[i];
-        tail->reading = !tail->of->ret_found[tail->topic] && tail->from < tail->to;
+        tail->reading = tail->of->ret_stable && !tail->of->ret_found[tail->topic] && tail->from < tail->to;
         if (!tail->reading) continue;
         scan->positions[i].offset = tail->from;
         if (kafka_reader_start(reader, &scan->positions[i], error)) return -1;
@@ -194,6 +194,7 @@ int output_tail_read(const struct kafka_options *options, struct output_tail *ta
     for (size_t i = 0; i < scan.count; i++) {
         struct output_tail *of = &tails[i / OUTPUT_TOPICS];
         enum output_topic topic = (enum output_topic)(i % OUTPUT_TOPICS);
+        of->ret_stable = true;
         of->ret_found[topic] = false;
         scan.tails[i] = (struct tail){.of = of, .topic = topic};
         scan.positions[i] = (struct kafka_position){kafka_output_topic(topic), of->shard, 0};

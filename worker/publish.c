@@ -10,6 +10,8 @@ enum {
     TRANSACTION_ROWS = 4000, /* from memory; from the ledger a page */
     LEDGER_PAGE = 500,
     SCRATCH_MAX = 64 * 1024 * 1024, /* of a page of the ledger, and of one row */
+    TAIL_AGAIN_MS = 100,
+    UNSTABLE_MS = 30000,
     RETRY_FIRST_MS = 50,
     RETRY_LAST_MS = 2000
 };
@@ -30,7 +32,8 @@ struct published_shard {
     struct settled settled[OUTPUT_TOPICS];
     uint64_t next; /* while a transaction is put together: the last row taken into it */
     bool draining;
-    struct order *take; /* while it is PUBLISH_FENCE: the ids */
+    uint64_t unstable_at; /* when to complain, by the clock, that its tail cannot be read */
+    struct order *take;   /* while it is PUBLISH_FENCE: the ids */
 };
 
 struct published_batch {
@@ -49,6 +52,7 @@ struct publisher {
     int which;                                     /* the producer whose turn it is */
     bool broken;                                   /* recover before anything else */
     int retry_ms;                                  /* how long to wait after the next failure */
+    uint64_t tail_at;                              /* by the clock, when tails that were not stable are read again */
     uint64_t retry_at;                             /* by the clock, after a failure */
     bool ended, failed;
 };
@@ -88,6 +92,8 @@ void publisher_free(struct publisher *p) {
     free(p);
 }
 
+static uint64_t now_ms(const struct publisher *p) { return p->options.clock->now_ms(p->options.clock); }
+
 /* ---- reports ---- */
 
 static void report(struct publisher *p, const struct report *report) {
@@ -124,6 +130,7 @@ static void broken(struct publisher *p, const struct error *error) {
     (void)snprintf(said.reason, sizeof said.reason, "%.500s", error->message);
     report(p, &said);
     p->broken = true;
+    p->tail_at = 0;
     while (p->batches) free_first_batch(p);
     for (uint32_t i = 0; i < p->options.shards; i++)
         if (p->shards[i].state == PUBLISH_READY) p->shards[i].state = PUBLISH_TAIL;
@@ -281,15 +288,30 @@ static int take_tail(struct publisher *p, const struct output_tail *tail, struct
     }
     s->through = s->cursor[0] < s->cursor[1] ? s->cursor[0] : s->cursor[1];
     s->state = PUBLISH_READY;
+    s->unstable_at = 0;
     fault_point("take-tail");
     report_shard(p, REPORT_READY, tail->shard, NULL);
     return 0;
 }
 
+/* Some transaction is open in the shard's partitions; the others do not wait for it. */
+static void wait_for_tail(struct publisher *p, uint32_t shard) {
+    struct published_shard *s = &p->shards[shard];
+    uint64_t now = now_ms(p);
+    p->tail_at = now + TAIL_AGAIN_MS;
+    if (!s->unstable_at) s->unstable_at = now + UNSTABLE_MS;
+    if (now < s->unstable_at) return;
+    s->unstable_at = now + UNSTABLE_MS;
+    report_shard(
+        p, REPORT_UNSTABLE, shard,
+        "a transaction that nobody ends is open in its partition of an output topic; find its producer, or abort it with "
+        "Kafka's kafka-transactions tool");
+}
+
 static int tail(struct publisher *p, struct error *error) {
     struct output *output = p->options.output;
     struct store_epoch *epochs;
-    size_t count = to_tail(p);
+    size_t count = now_ms(p) < p->tail_at ? 0 : to_tail(p);
     if (!count) return 0;
     arena_reset(&p->scratch);
     if (confirm(p, count, &epochs, error)) return -1;
@@ -302,8 +324,12 @@ static int tail(struct publisher *p, struct error *error) {
             tails[i].floor[topic] = p->shards[p->numbers[i]].settled[topic].offset;
     }
     if (count && output->operations->tails(output, tails, count, error)) return -1;
-    for (size_t i = 0; i < count; i++)
-        if (take_tail(p, &tails[i], error)) return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (!tails[i].ret_stable)
+            wait_for_tail(p, tails[i].shard);
+        else if (take_tail(p, &tails[i], error))
+            return -1;
+    }
     return 0;
 }
 
@@ -481,8 +507,6 @@ static void take_orders(struct publisher *p, int wait_ms) {
         obey(p, order);
     }
 }
-
-static uint64_t now_ms(const struct publisher *p) { return p->options.clock->now_ms(p->options.clock); }
 
 /* Orders are obeyed while it waits to try again: the pipeline may want a shard forgotten meanwhile. */
 static void work_or_wait(struct publisher *p) {

@@ -262,6 +262,9 @@ void shard_report(struct lane *lane, const struct report *report) {
         s->not_before = lane_now_ms(lane) + 100 + lane_random(lane, 900);
         if (publishing) enter(lane, report->shard, SHARD_WANTED, "another lane has taken it over");
         break;
+    case REPORT_UNSTABLE:
+        log_line(LOG_WARN, "shard-waits", "shard=%u why=\"%s\"", report->shard, report->reason);
+        break;
     case REPORT_STOPPED:
         if (publishing) shard_stop(lane, report->shard, report->reason);
         break;
