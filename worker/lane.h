@@ -50,7 +50,7 @@ enum shard_state {
 struct lane_shard {
     enum shard_state state;
     bool assigned;                 /* by the group */
-    bool cautious;                 /* lanes died here: one record at a time */
+    size_t cautious;               /* lanes died here: so many records are still to go one at a time */
     uint64_t not_before, deadline; /* by the lane's clock, ms */
     uint64_t epoch, sequence, control_version;
     struct digest head;

@@ -207,10 +207,8 @@ static void committed(struct lane *lane, struct batch *batch) {
         s->control_version = batch->control_version;
         memcpy(s->position, part->position, sizeof s->position);
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
-        if (s->cautious && read) {
-            s->cautious = false;
+        if (s->cautious && read && --s->cautious == 0)
             log_line(LOG_INFO, "caution-over", "shard=%u sequence=%llu", part->shard, (unsigned long long)part->sequence);
-        }
     }
     if (batch->wake_count) lane->next_due = 0;
     lane->pause_ms = 0;
