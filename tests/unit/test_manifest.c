@@ -434,7 +434,7 @@ static void what_names_no_image_in_a_registry_is_refused(void **state) {
         "127.1/a", "0x7f.0.0.1/a", "0177.0.0.1/a", "127.0.0.0x1/a", "2130706433:80/a", "1.2.3.4.5/a", "256.1.1.1/a", "1.2.3/a",
         /* tags and digests */
         "ghcr.io/a:", "ghcr.io/a:.x", "ghcr.io/a:-x", "ghcr.io/a:x:y", "ghcr.io/a:x/y", "ghcr.io/a@", "ghcr.io/a@sha256:mock",
-        "ghcr.io/a@" SHA256_A "@" SHA256_A, "ghcr.io/a@" SHA256_A ":tag", "ghcr.io/a@" SHA256_A "a", "ghcr.io/a@sha384:" HEX_64,
+        "ghcr.io/a@" SHA256_A "@" SHA256_A, "ghcr.io/a@" SHA256_A ":tag", "ghcr.io/a@" SHA256_A "a", ("ghcr.io/a@sha384:" HEX_64),
         "ghcr.io/a@SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct image_reference image;
