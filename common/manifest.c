@@ -274,3 +274,13 @@ int manifest_read(struct arena *arena, struct slice text, manifest_problem *prob
     *ret_manifest = manifest;
     return 0;
 }
+
+int manifest_recall(struct arena *arena, struct slice text, struct manifest *ret_manifest) {
+    struct manifest manifest = {.text = text};
+    const struct json *root;
+    if (json_read_strict(arena, text, NULL, &root, NULL) || !is_kind(json_get(root, "artifacts"), JSON_ARRAY)) return -1;
+    manifest.root = root;
+    if (fill(arena, root, &manifest)) return -1;
+    *ret_manifest = manifest;
+    return 0;
+}

@@ -53,6 +53,10 @@ int manifest_read(struct arena *arena, struct slice text, manifest_problem *prob
 /* The code of a problem that a schema's keyword found in a manifest. */
 const char *manifest_code(const char *keyword);
 
+/* Reads a manifest that was verified before: nothing is checked or hashed again, and `digest` is not set. -1: it is none, or
+ * memory is exhausted. */
+int manifest_recall(struct arena *arena, struct slice text, struct manifest *ret_manifest);
+
 /* `[docker://|oci://]host[:port]/repository[:tag][@digest]`
  *
  * The host is a DNS name, an IPv4 address or an IPv6 address in brackets; without a dot or a port only `localhost` is one,

@@ -83,31 +83,18 @@ static bool read_seen(const struct pg_result *result, struct arena *arena, struc
     return true;
 }
 
-/* One row an artifact: first their number, then each at its place. */
 static bool read_releases(const struct pg_result *result, struct arena *arena, struct store_facts *facts) {
-    for (size_t i = 0; i < facts->release_count; i++) {
-        facts->releases[i].ret_found = false;
-        facts->releases[i].ret_artifacts = NULL;
-        facts->releases[i].ret_artifact_count = 0;
-    }
+    for (size_t i = 0; i < facts->release_count; i++) facts->releases[i].ret_found = false;
     for (size_t row = 0; row < pg_rows(result); row++) {
         struct store_release *release = &facts->releases[pg_get_int(result, row, 0) - 1];
+        struct slice text;
+        struct manifest manifest;
+        if (!copy_field(arena, result, row, 3, &text) || manifest_recall(arena, text, &manifest)) return false;
         release->ret_found = true;
         release->ret_attestation_enabled = pg_get_bool(result, row, 1);
         release->ret_manifest_digest = pg_get_digest(result, row, 2);
-        release->ret_artifact_count += !pg_is_null(result, row, 3);
-    }
-    for (size_t row = 0; row < pg_rows(result); row++) {
-        struct store_release *release = &facts->releases[pg_get_int(result, row, 0) - 1];
-        if (!release->ret_artifacts) release->ret_artifacts = ARENA_ARRAY(arena, struct artifact, release->ret_artifact_count);
-        if (!release->ret_artifacts) return false;
-        if (pg_is_null(result, row, 3)) continue; /* it has none */
-        size_t position = (size_t)pg_get_int(result, row, 3);
-        if (position >= release->ret_artifact_count) return false;
-        struct artifact *artifact = &release->ret_artifacts[position];
-        if (!copy_field(arena, result, row, 4, &artifact->name) || !copy_field(arena, result, row, 5, &artifact->type) ||
-            !copy_field(arena, result, row, 6, &artifact->digest) || !copy_field(arena, result, row, 7, &artifact->uri))
-            return false;
+        release->ret_artifacts = manifest.artifacts;
+        release->ret_artifact_count = manifest.artifact_count;
     }
     return true;
 }
