@@ -4,6 +4,11 @@
 set -euo pipefail
 preset=${1:?say which preset: release, dev, asan, tsan or coverage}
 root=$(cd "$(dirname "$0")/.." && pwd)
+if [ "$preset" = -h ] || [ "$preset" = --help ]; then sed -n '2,3s/^# \{0,1\}//p' "$0"; exit; fi
+if ! grep -qF "\"configurePreset\": \"$preset\"" "$root/CMakePresets.json"; then
+    echo "build.sh: CMakePresets.json has no preset '$preset'; release is the one to use, dev the one to work with" >&2
+    exit 2
+fi
 build=$root/build/$preset
 mkdir -p "$build"
 

@@ -169,6 +169,7 @@ halt() {
     rm -f "$1/pid"
 }
 
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd); }
 
 case "${1:-}:$#" in
@@ -181,5 +182,6 @@ case "${1:-}:$#" in
         ;;
     status:2) [ -d "$2" ] && dir=$(absolute "$2") && running "$dir" >/dev/null && echo "127.0.0.1:$(cat "$dir/port")" ;;
     stop:2) if [ -d "$2" ]; then halt "$(absolute "$2")"; fi ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    -h:1 | --help:1) usage ;;
+    *) usage >&2; exit 2 ;;
 esac

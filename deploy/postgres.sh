@@ -156,6 +156,7 @@ halt() { # DIR
     rm -f "$1/pid"
 }
 
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd -P); }
 
 case "${1:-}:$#" in
@@ -175,5 +176,6 @@ case "${1:-}:$#" in
             rm -rf "$dir"
         fi
         ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    -h:1 | --help:1) usage ;;
+    *) usage >&2; exit 2 ;;
 esac

@@ -7,6 +7,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 started=$SECONDS
 
+case "${1-}" in
+'') ;;
+-h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit ;;
+*) echo "quickstart.sh: what is '$1'? It takes no arguments; see $0 --help" >&2; exit 2 ;;
+esac
+
 bold= dim= good= bad= off=
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$'\e[1m' dim=$'\e[2m' good=$'\e[32m' bad=$'\e[31m' off=$'\e[0m'; fi
 
