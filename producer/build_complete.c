@@ -35,7 +35,9 @@ static void describe(const struct publication *publication, struct json_object *
 }
 
 static bool print_problem(void *context, const char *path, const char *code, const char *message) {
-    fprintf(stderr, "%s%s: %s: %s\n", (const char *)context, path, code, message);
+    struct error line; /* cleans names of members for the terminal */
+    (void)error_set(&line, ERROR_INPUT, code, "%s: %s%s%s (%s)", (const char *)context, path, path[0] ? ": " : "", message, code);
+    fprintf(stderr, "%s\n", line.message);
     return true;
 }
 

@@ -18,7 +18,8 @@ enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 /* Of one noun, or of all. */
 static int usage(FILE *to, const char *noun) {
-    fprintf(to, "Usage: sluice %s [OPTION...]\n\nCommands (each has --help):\n", noun ? noun : "NOUN [VERB]");
+    fprintf(to, "Usage: sluice %s %s [OPTION...]\n\nCommands (each has --help):\n", noun ? noun : "NOUN",
+            noun ? "VERB" : "[VERB]");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!noun || strcmp(commands[i].noun, noun) == 0)
             fprintf(to, "  %-14s %-10s %s\n", commands[i].noun, commands[i].verb, commands[i].help);

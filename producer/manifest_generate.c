@@ -227,7 +227,7 @@ static int build(struct draft *draft) {
     put(draft->root, "buildTimestamp", slice_str(timestamp));
     draft->said_sha = !request->sha || !text_is_git_sha(slice_str(request->sha));
     if (!request->sha)
-        say(draft, "--sha", "is missing (or set GITHUB_SHA): the full git SHA of the commit that was built");
+        say(draft, "--sha", "is missing (or set GITHUB_SHA or CI_COMMIT_SHA): the full git SHA of the commit that was built");
     else if (draft->said_sha)
         say(draft, "--sha", "must be the full git SHA: 40 or 64 lower-case hex digits");
     status = add_artifacts(draft);
@@ -335,7 +335,8 @@ int command_manifest_generate(int argc, char **argv) {
                               .signatures = {signatures, 0, MANIFEST_ARTIFACTS_MAX}};
     const struct option options[] = {
         {"sha", "SHA", OPTION_TEXT, &request.sha,
-         .help = "full git SHA of the commit that was built, 40 or 64 lower-case hex digits", .environment = "GITHUB_SHA"},
+         .help = "full git SHA of the commit that was built, 40 or 64 lower-case hex digits",
+         .environment = "GITHUB_SHA, CI_COMMIT_SHA"},
         {"image-digest", "D", OPTION_TEXT, &request.image_digest,
          .help = "digest of the image, as the push printed it: sha256:<64 hex digits>; becomes the artifact primary-image"},
         {"image-uri", "U", OPTION_TEXT, &request.image_uri,
@@ -351,7 +352,8 @@ int command_manifest_generate(int argc, char **argv) {
         {"issue-link", "URL", OPTION_TEXT, &request.issue_link,
          .help = "for a release that is not signed: the issue that says why"},
         {"signature", "SPEC", OPTION_LIST, &request.signatures,
-         .help = "a signature: artifact=NAME,uri=URI,key-id=ID; makes the attestation enabled"},
+         .help = "a signature: artifact=NAME,uri=URI,key-id=ID; makes the attestation enabled. Workers do not verify signatures "
+                 "yet, so the promotions of such a release wait"},
         {"signing-enabled", NULL, OPTION_FLAG, &request.signing, .help = "insist on a --signature",
          .environment = "SIGNING_ENABLED"},
         {"out", "FILE", OPTION_TEXT, &request.out, .help = "where to write it; replaced as a whole or not at all"},

@@ -19,10 +19,11 @@
 
 enum { HELP_WIDTH = 100, HELP_COLUMN = 26 };
 
-/* Prints the words of `text` within HELP_WIDTH, further lines indented. `column` is where the cursor stands. */
+/* Prints the words of `text` within HELP_WIDTH, further lines indented; a line that begins with a space stays as it is, for
+ * examples of files. `column` is where the cursor stands. */
 static void print_wrapped(const char *text, size_t indent, size_t column) {
     while (*text) {
-        size_t word = strcspn(text, " \n");
+        size_t word = strcspn(text, *text == ' ' && column == indent ? "\n" : " \n");
         if (column > indent && column + 1 + word > HELP_WIDTH) {
             printf("\n%*s", (int)indent, "");
             column = indent;

@@ -6,6 +6,7 @@
 #include "options.h"
 #include "output.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 static const char about[] =
@@ -40,15 +41,31 @@ static const struct policy_project *hides(const struct policy *policy, size_t la
     return NULL;
 }
 
-static void add_notes(const struct policy *policy, struct json_object *notes, FILE *to) {
+/* Into an array of --json, or for a person. */
+static void note(struct json_object *notes, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct json_object *notes, const char *format, ...) {
+    struct error line; /* cleans a pattern for the terminal */
+    va_list arguments;
+    va_start(arguments, format);
+    (void)error_vset(&line, ERROR_INPUT, NULL, format, arguments);
+    va_end(arguments);
+    if (notes)
+        output_append(notes, output_text(slice_str(line.message)));
+    else
+        (void)fprintf(stderr, "note: %s\n", line.message);
+}
+
+static void add_notes(const struct policy *policy, struct json_object *notes) {
+    if (!policy->registry_count) note(notes, "no registry is named, so whatever lies in one is rejected");
     for (size_t i = 0; i < policy->project_count; i++) {
-        const struct policy_project *earlier = hides(policy, i);
-        if (!earlier) continue;
-        char note[500];
-        int n = snprintf(note, sizeof note, "project '%.*s' is never reached: '%.*s' stands before it and matches all of it",
-                         SLICE_ARG(policy->projects[i].match), SLICE_ARG(earlier->match));
-        if (notes) output_append(notes, output_text(slice_of(note, (size_t)n)));
-        if (to) (void)fprintf(to, "note: %s\n", note);
+        const struct policy_project *project = &policy->projects[i], *earlier = hides(policy, i);
+        if (earlier)
+            note(notes, "project '%.*s' is never reached: '%.*s' stands before it and matches all of it",
+                 SLICE_ARG(project->match), SLICE_ARG(earlier->match));
+        else if (!project->unsigned_allowed)
+            note(notes,
+                 "project '%.*s' refuses unsigned releases, and signatures are not verified yet: nothing of it is promoted",
+                 SLICE_ARG(project->match));
     }
 }
 
@@ -119,11 +136,11 @@ static int print_valid(const char *path, struct slice text, const struct policy 
         printf("%s is right: %zu project%s, %zu registr%s, %.*s\n", path, policy->project_count,
                policy->project_count == 1 ? "" : "s", policy->registry_count, policy->registry_count == 1 ? "y" : "ies",
                DIGEST_TEXT, digest);
-        add_notes(policy, NULL, stderr);
+        add_notes(policy, NULL);
         return fflush(stdout) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
     }
     struct json_object *document = output_object(), *notes = output_array();
-    add_notes(policy, notes, NULL);
+    add_notes(policy, notes);
     output_set_boolean(document, "valid", true);
     output_set_text(document, "digest", slice_of(digest, DIGEST_TEXT));
     output_set(document, "errors", output_array());

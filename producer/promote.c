@@ -10,7 +10,7 @@ enum { REASON_MAX = 1024, REQUESTER_MAX = 255, MEMORY = 4 * 1024 * 1024 };
 
 static const char about[] =
     "Asks for a release in an environment, and prints the promotion's id. The workers decide: the promotion goes through when "
-    "all gates of the policy are open, waits for those that may still open, and is rejected when one never will.\n"
+    "all conditions of the policy are met, waits for those that may still be, and is rejected when one never will.\n"
     "\n"
     "Exit status: 0 Kafka has the request, 2 it does not, or that could not be told. With --wait: 0 promoted (a dry run: would "
     "be), 1 any other final answer, 2 could not tell, 3 no final answer within --timeout, 130 Ctrl-C; the request stays in "
@@ -102,7 +102,7 @@ int command_promote(int argc, char **argv) {
          .help = "who asks; else github:$GITHUB_ACTOR_ID, gitlab:$GITLAB_USER_ID, or user:<login>"},
         {"reason", "TEXT", OPTION_TEXT, &promote.reason, .help = "why, for those who read the history"},
         {"expires-at", "TIME", OPTION_TEXT, &promote.expires_at, .help = "wait no longer than until then (RFC 3339)"},
-        {"dry-run", NULL, OPTION_FLAG, &promote.dry_run, .help = "evaluate the gates as they are now, and change nothing"},
+        {"dry-run", NULL, OPTION_FLAG, &promote.dry_run, .help = "say how the conditions stand now, and change nothing"},
         PUBLISH_OPTIONS(&promote.publication.options),
     };
     const struct usage usage = {"promote", "--release-ref SHA --target-env ENV [OPTION...]", about, examples, OPTIONS(options)};

@@ -112,7 +112,8 @@ static int print_document(const struct publication *publication, const char *top
 static int conclude(const struct publication *publication, const char *topic, const struct receipt *receipt,
                     const struct answer *last, int status, const struct error *error) {
     if (status == EXIT_TIMED_OUT)
-        fprintf(stderr, "no final answer in time; the request stays in place. To go on waiting: %s\n", publication->find_again);
+        fprintf(stderr, "%s; the request stays in place. To go on waiting: %s\n",
+                last ? "no final answer in time" : "no answer at all in time; is a worker running?", publication->find_again);
     if (status == EXIT_INTERRUPTED)
         fprintf(stderr, "\ninterrupted; the request stays in place. To go on waiting: %s\n", publication->find_again);
     if (status == EXIT_COULD_NOT_TELL && error->kind != ERROR_NONE) output_failure(error);

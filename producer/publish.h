@@ -17,6 +17,7 @@ struct publish_options {
 };
 
 #define PUBLISH_TIMEOUT_DEFAULT (10 * 60 * INT64_C(1000000))
+#define PUBLISH_TIMEOUT_HELP "how long to wait for the final answer, as 30s or 2h (default: 10m)"
 #define PUBLISH_OPTIONS(o)                                                                                                       \
     {"project",                                                                                                                  \
      "PROJECT",                                                                                                                  \
@@ -26,7 +27,7 @@ struct publish_options {
      .required = true,                                                                                                           \
      .environment = "SLUICE_PROJECT, GITHUB_REPOSITORY, CI_PROJECT_PATH"},                                                       \
         {"wait", NULL, OPTION_FLAG, &(o)->wait, .help = "follow it to its final answer, and say meanwhile what it waits for"},   \
-        {"timeout", "D", OPTION_DURATION, &(o)->timeout, .help = "how long to wait for the final answer"},                       \
+        {"timeout", "D", OPTION_DURATION, &(o)->timeout, .help = PUBLISH_TIMEOUT_HELP},                                          \
         {"id", "ID", OPTION_TEXT, &(o)->id,                                                                                      \
          .help = "of the event: sent again with the same id it counts once; in CI made of run, attempt, job and environment, "   \
                  "else random"},                                                                                                 \

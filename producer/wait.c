@@ -43,7 +43,7 @@ int command_wait(int argc, char **argv) {
         {"project", "PROJECT", OPTION_TEXT, &project,
          .help = "whose promotion it is; without it all are looked at, which takes longer",
          .environment = "SLUICE_PROJECT, GITHUB_REPOSITORY, CI_PROJECT_PATH"},
-        {"timeout", "D", OPTION_DURATION, &timeout, .help = "how long to wait for the final answer"},
+        {"timeout", "D", OPTION_DURATION, &timeout, .help = PUBLISH_TIMEOUT_HELP},
         SETTINGS_OPTION(&path),
         {"json", NULL, OPTION_FLAG, &json, .help = "print the last answer's data"},
     };

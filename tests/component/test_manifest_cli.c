@@ -86,6 +86,7 @@ static int enter(void **state) {
     (void)snprintf(path, sizeof path, "%s:%s", program, getenv("PATH"));
     (void)setenv("PATH", path, 1);
     (void)unsetenv("GITHUB_SHA");
+    (void)unsetenv("CI_COMMIT_SHA");
     (void)unsetenv("SIGNING_ENABLED");
     (void)unsetenv("SOURCE_DATE_EPOCH");
     return !mkdtemp(folder) || chdir(folder);
@@ -156,6 +157,7 @@ static void the_same_sources_give_the_same_bytes(void **state) {
 static void the_old_environment_is_taken(void **state) {
     (void)state;
     assert_exit(0, "GITHUB_SHA=" SHA " sluice manifest generate " IMAGE FILES LINK);
+    assert_exit(0, "CI_COMMIT_SHA=" SHA " sluice manifest generate " IMAGE FILES LINK);
     assert_exit(0, "grep -q " SHA " " MANIFEST);
     assert_exit(0, "GITHUB_SHA=ignored " RIGHT); /* the option wins */
     assert_exit(2, "SIGNING_ENABLED=true " RIGHT);
@@ -438,8 +440,11 @@ static void help_teaches_and_is_no_error(void **state) {
         assert_exit(0, "sluice %s --sha x -h", commands[i]);
     }
     assert_exit(0, "sluice manifest generate --help");
-    assert_says(out, "[GITHUB_SHA]");
+    assert_says(out, "[GITHUB_SHA, CI_COMMIT_SHA]");
     assert_says(out, MANIFEST ")");
+    assert_exit(0, "sluice policy check --help"); /* an example of a file keeps its indentation */
+    assert_says(out, "\n  projects:");
+    assert_says(out, "\n      dev: {}\n");
 }
 
 static void wrong_arguments_are_one_line_that_names_them(void **state) {
