@@ -62,12 +62,23 @@ enum error_kind pg_error_kind(const char *sqlstate) {
     return ERROR_INTERNAL;
 }
 
-/* libpq's messages have several lines and end with a line break. */
+/* libpq's messages have several lines, indented hints among them, begin with "ERROR:  " when the server wrote them, and end with
+ * a line break. */
 static void one_line(char *to, size_t room, const char *text) {
-    (void)snprintf(to, room, "%s", text ? text : "");
-    for (size_t n = strlen(to); n > 0 && to[n - 1] == '\n'; n--) to[n - 1] = '\0';
-    for (char *c = to; *c; c++)
-        if (*c == '\n') *c = ' ';
+    size_t n = 0;
+    if (!text) text = "";
+    if (strncmp(text, "ERROR:  ", 8) == 0) text += 8;
+    for (; *text && n + 3 < room; text++) {
+        if (*text != '\n') {
+            to[n++] = *text;
+            continue;
+        }
+        text += strspn(text, "\n\t ") - 1;
+        if (!text[1]) break;
+        to[n++] = ';';
+        to[n++] = ' ';
+    }
+    to[n] = '\0';
 }
 
 static int set_lost(struct pg *pg, enum error_kind kind, struct error *error) {
@@ -139,8 +150,16 @@ static int set_up(struct pg *pg, struct error *error) {
     return -1;
 }
 
+/* libpq takes any other text for a database's name, and then says something about a socket. */
+static bool is_url(const char *text) {
+    return strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0 || strchr(text, '=');
+}
+
 int pg_connect(struct pg *pg, struct error *error) {
     const struct pg_options *options = pg->options;
+    if (options->url && *options->url && !is_url(options->url))
+        return error_set(error, ERROR_INPUT, "database-url",
+                         "database.url is no URL of a database; it looks like postgresql://login@host:5432/database");
     char connect_s[16], call_ms[16], text[512];
     if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK) return 0;
     pg_disconnect(pg);
@@ -163,7 +182,7 @@ int pg_connect(struct pg *pg, struct error *error) {
     if (!pg->connection) return error_memory(error);
     if (PQstatus(pg->connection) != CONNECTION_OK) {
         one_line(text, sizeof text, PQerrorMessage(pg->connection));
-        error_set(error, ERROR_UNAVAILABLE, "database-unreachable", "cannot connect to Postgres: %s", text);
+        error_set(error, ERROR_UNAVAILABLE, "database-unreachable", "cannot connect to Postgres: %s; check database.url", text);
         pg_disconnect(pg);
         return -1;
     }

@@ -23,6 +23,20 @@ static void sqlstates_decide_what_the_caller_does(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_int_equal(pg_error_kind(cases[i].sqlstate), cases[i].kind);
 }
 
+static void a_url_that_is_none_is_not_taken_for_a_database_name(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"mysql://db.example/sluice", "db.example:5432", "postgres//x"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct pg_options options = {.url = wrong[i], .schema = "sluice"};
+        struct error error;
+        struct pg *pg = pg_new(&options, PG_READER);
+        assert_non_null(pg);
+        assert_int_equal(pg_connect(pg, &error), -1);
+        assert_string_equal(error.code, "database-url");
+        pg_free(pg);
+    }
+}
+
 static void arrays_have_the_form_that_array_recv_reads(void **state) {
     (void)state;
     static const unsigned char expected[] = {0,    0,    0,    1,   0,   0,   0, 1, 0, 0,
@@ -61,6 +75,7 @@ static void an_empty_text_is_not_null(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sqlstates_decide_what_the_caller_does),
+        cmocka_unit_test(a_url_that_is_none_is_not_taken_for_a_database_name),
         cmocka_unit_test(arrays_have_the_form_that_array_recv_reads),
         cmocka_unit_test(an_empty_text_is_not_null),
     };
