@@ -80,10 +80,10 @@ void lane_report(struct lane *lane, struct report *report) {
         break;
     case REPORT_BROKEN:
         metrics_add(lane->options.metrics, METRIC_RECOVERIES, 1);
-        log_line(LOG_WARN, "publisher-recovers", "message=\"%s\"", report->reason);
+        log_line(LOG_WARN, "publisher-recovers", "message=\"%s\"", LOG_QUOTED(report->reason));
         break;
     case REPORT_FAILED:
-        log_line(LOG_ERROR, "publisher-failed", "message=\"%s\"", report->reason);
+        log_line(LOG_ERROR, "publisher-failed", "message=\"%s\"", LOG_QUOTED(report->reason));
         lane->failed = true;
         break;
     case REPORT_PUBLISHED:

@@ -55,7 +55,7 @@ static struct lane_clock real_clock = {.now_ms = monotonic_ms};
 
 static void log_kafka(void *context, int level, const char *message) {
     (void)context;
-    log_line(level <= 3 ? LOG_WARN : level <= 5 ? LOG_INFO : LOG_DEBUG, "kafka", "message=\"%s\"", message);
+    log_line(level <= 3 ? LOG_WARN : level <= 5 ? LOG_INFO : LOG_DEBUG, "kafka", "message=\"%s\"", LOG_QUOTED(message));
 }
 
 /* A dozen threads of libraries would get an arena each, and keep what their busiest moment took. */

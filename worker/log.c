@@ -44,6 +44,14 @@ void log_line(enum log_level level, const char *event, const char *format, ...) 
     if (write(STDERR_FILENO, line, length + 1) < 0) return; /* nobody left to tell */
 }
 
+struct log_quoted log_quoted(const char *text) {
+    struct log_quoted quoted;
+    (void)snprintf(quoted.text, sizeof quoted.text, "%s", text);
+    for (char *c = quoted.text; *c; c++)
+        if (*c == '"') *c = '\'';
+    return quoted;
+}
+
 void log_error(enum log_level level, const char *event, const struct error *error) {
-    log_line(level, event, "code=%s message=\"%s\"", error->code[0] ? error->code : "-", error->message);
+    log_line(level, event, "code=%s message=\"%s\"", error->code[0] ? error->code : "-", LOG_QUOTED(error->message));
 }

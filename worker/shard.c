@@ -52,7 +52,7 @@ static void enter(struct lane *lane, uint32_t shard, enum shard_state to, const 
     if (to == SHARD_STOPPED) metrics_add(lane->options.metrics, METRIC_SHARDS_STOPPED, 1);
     s->state = to;
     log_line(to == SHARD_STOPPED ? LOG_ERROR : LOG_INFO, "shard", "shard=%u is=%s epoch=%llu sequence=%llu why=\"%s\"", shard,
-             taken->event, (unsigned long long)s->epoch, (unsigned long long)s->sequence, why);
+             taken->event, (unsigned long long)s->epoch, (unsigned long long)s->sequence, LOG_QUOTED(why));
     if (to == SHARD_WANTED && !s->assigned) enter(lane, shard, SHARD_AWAY, "not assigned to this lane");
 }
 
@@ -265,7 +265,7 @@ void shard_report(struct lane *lane, const struct report *report) {
         if (publishing) enter(lane, report->shard, SHARD_WANTED, "another lane has taken it over");
         break;
     case REPORT_UNSTABLE:
-        log_line(LOG_WARN, "shard-waits", "shard=%u why=\"%s\"", report->shard, report->reason);
+        log_line(LOG_WARN, "shard-waits", "shard=%u why=\"%s\"", report->shard, LOG_QUOTED(report->reason));
         break;
     case REPORT_STOPPED:
         if (publishing) shard_stop(lane, report->shard, report->reason);
