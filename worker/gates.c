@@ -142,7 +142,7 @@ static struct slice registry_message(struct arena *arena, enum code code, const 
         break;
     }
     if (!q || !q->detail.p) return arena_print(arena, "%.*s has not answered yet", SLICE_ARG(host));
-    return arena_print(arena, "%.*s: %.*s", SLICE_ARG(host), SLICE_ARG(q->detail));
+    return q->detail;
 }
 
 static void evaluate_asked(struct evaluation *e, const struct artifact_fact *fact) {

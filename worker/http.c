@@ -210,7 +210,9 @@ static enum http_outcome outcome_of(const struct http_transfer *transfer, CURLco
 /* curl's own words; for TLS its longer ones, which say what is wrong with the certificate. They may quote the server. */
 static void explain(struct http_request *request, const struct http_transfer *transfer, CURLcode code) {
     bool tls = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CACERT_BADFILE;
-    const char *text = request->outcome == HTTP_ADDRESS_REFUSED ? "its address is not a public one"
+    const char *refused = request->allow_private ? "its address is not a public one, nor a private one"
+                                                 : "its address is not a public one, which takes allow-private in the policy";
+    const char *text = request->outcome == HTTP_ADDRESS_REFUSED ? refused
                        : request->outcome == HTTP_TOO_LARGE     ? "its answer is larger than any that is right"
                        : tls && transfer->error[0]              ? transfer->error
                                                                 : curl_easy_strerror(code);

@@ -32,7 +32,7 @@ struct registry_question {
     enum registry_answer answer;
     int status;                /* HTTP, 0 without one */
     struct slice found_digest; /* what the registry called it (Docker-Content-Digest), or a NULL `p`; in the arena */
-    struct slice detail;       /* for a person: why there is no better answer, or a NULL `p`; in the arena */
+    struct slice detail;       /* for a person: which registry, and why no better answer; or a NULL `p`; in the arena */
     instant checked_at;
     instant again_at; /* not before then (Retry-After, breaker), or 0 */
 };
