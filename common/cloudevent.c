@@ -56,7 +56,7 @@ static void check_size(struct cloudevent *event, const struct record *record) {
                (struct slice){0});
 }
 
-/* The pointer of a value below `data`, relative to `data`. */
+/* The pointer of a value below `data`, relative to `data`; where a name cannot be written, that of what holds it. */
 static struct slice path_in_data(struct arena *arena, const struct json *value, const struct json *data) {
     bool below = false;
     for (const struct json *at = value; at; at = at->above) below |= at == data;
@@ -71,7 +71,8 @@ static struct slice path_in_data(struct arena *arena, const struct json *value, 
         path = arena_copy(arena, slice_of(whole.p ? whole.p + prefix.n : "", whole.n - prefix.n));
     buf_release(&whole);
     buf_release(&prefix);
-    return is_text(path) ? path : (struct slice){0};
+    if (is_text(path)) return path;
+    return value == data || !path.p ? (struct slice){0} : path_in_data(arena, value->above, data);
 }
 
 /* What RFC 8259 lets through and the contract does not. */

@@ -107,6 +107,9 @@ static void flaws_of_the_data_are_refused_with_their_path(void **state) {
     assert_int_equal(read_structured("{" ENVELOPE ",\"data\":{\"x\":\"a\\u0000b\"}}", &event, &why), 0);
     assert_int_equal(event.refusal, CODE_TEXT_INVALID);
     assert_true(slice_is(event.path, "/x"));
+    assert_int_equal(read_structured("{" ENVELOPE ",\"data\":{\"x\":{\"a\\u0000b\":1}}}", &event, &why), 0);
+    assert_int_equal(event.refusal, CODE_TEXT_INVALID);
+    assert_true(slice_is(event.path, "/x")); /* of what holds the name, which no answer may hold */
     assert_int_equal(read_structured("{" ENVELOPE "}", &event, &why), 0);
     assert_int_equal(event.refusal, CODE_SCHEMA_INVALID);
 }
