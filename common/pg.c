@@ -158,7 +158,7 @@ static bool is_url(const char *text) {
 int pg_connect(struct pg *pg, struct error *error) {
     const struct pg_options *options = pg->options;
     if (options->url && *options->url && !is_url(options->url))
-        return error_set(error, ERROR_INPUT, "database-url",
+        return error_set(error, ERROR_INTERNAL, "database-url", /* not ERROR_INPUT: no record is at fault */
                          "database.url is no URL of a database; it looks like postgresql://login@host:5432/database");
     char connect_s[16], call_ms[16], text[512];
     if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK) return 0;

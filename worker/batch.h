@@ -1,6 +1,6 @@
 /* A batch: the inputs that go through the stages together, and what the lane learns and decides about them.
  *
- *   decode -> load -> gather -> verify -> decide -> commit -> publish
+ *   decode -> load -> gather -> decide -> commit -> publish
  *
  * Each stage takes the batch and adds to it; none looks into another. An input that a stage refuses goes on, carrying its
  * refusal, and is answered like the rest. Everything lives in the batch's arena. */

@@ -486,6 +486,21 @@ static void a_noun_alone_lists_its_commands(void **state) {
     assert_exit(0, "sluice --version");
 }
 
+static void policy_check_notes_what_can_promote_nothing(void **state) {
+    (void)state;
+    spill("policy.yaml", "version: 1\nprojects:\n- match: \"acme/*\"\n  environments: {dev: {}}\n");
+    assert_exit(0, "sluice policy check policy.yaml");
+    assert_says(err, "note: no registry is named");
+    assert_says(err, "note: project 'acme/*' refuses unsigned releases");
+    assert_exit(0, "sluice policy check --json policy.yaml");
+    assert_string_equal(err, "");
+    assert_says(out, "\"notes\":[\"no registry");
+    spill("policy.yaml", "version: 1\nregistries: {ghcr.io: {}}\nprojects:\n- match: \"acme/*\"\n  unsigned: allow\n"
+                         "  environments: {dev: {}}\n");
+    assert_exit(0, "sluice policy check policy.yaml");
+    assert_string_equal(err, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_generated_verifies, setup),
@@ -511,6 +526,7 @@ int main(void) {
         cmocka_unit_test_setup(help_teaches_and_is_no_error, setup),
         cmocka_unit_test_setup(wrong_arguments_are_one_line_that_names_them, setup),
         cmocka_unit_test_setup(a_noun_alone_lists_its_commands, setup),
+        cmocka_unit_test_setup(policy_check_notes_what_can_promote_nothing, setup),
     };
     return cmocka_run_group_tests_name("manifest_cli", tests, enter, leave);
 }
