@@ -86,13 +86,14 @@ struct slice arena_copy(struct arena *arena, struct slice bytes) {
 }
 
 struct slice arena_print(struct arena *arena, const char *format, ...) {
-    va_list arguments, again;
+    va_list arguments;
     va_start(arguments, format);
-    va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     char *text = length < 0 ? NULL : take(arena, (size_t)length + 1);
-    if (text) (void)vsnprintf(text, (size_t)length + 1, format, again);
-    va_end(again);
-    return text ? slice_of(text, (size_t)length) : (struct slice){0};
+    if (!text) return (struct slice){0};
+    va_start(arguments, format);
+    (void)vsnprintf(text, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return slice_of(text, (size_t)length);
 }

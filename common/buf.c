@@ -56,15 +56,16 @@ void buf_str(struct buf *buf, const char *text) { buf_append(buf, slice_str(text
 void buf_char(struct buf *buf, char byte) { buf_append(buf, slice_of(&byte, 1)); }
 
 void buf_print(struct buf *buf, const char *format, ...) {
-    va_list arguments, again;
+    va_list arguments;
     va_start(arguments, format);
-    va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     if (length < 0) buf->failed = true;
     char *at = length < 0 ? NULL : buf_reserve(buf, (size_t)length);
-    if (at) (void)vsnprintf(at, (size_t)length + 1, format, again);
-    va_end(again);
+    if (!at) return;
+    va_start(arguments, format);
+    (void)vsnprintf(at, (size_t)length + 1, format, arguments);
+    va_end(arguments);
 }
 
 static void big_endian(struct buf *buf, unsigned long long value, size_t size) {

@@ -11,8 +11,9 @@ static atomic_long left;
 
 void fault_open(void) {
     const char *value = getenv("SLUICE_FAULT");
-    if (!value || strlen(value) >= sizeof wanted) return;
-    strcpy(wanted, value);
+    size_t length = value ? strlen(value) : 0;
+    if (!length || length >= sizeof wanted) return;
+    memcpy(wanted, value, length + 1);
     char *colon = strchr(wanted, ':');
     atomic_store(&left, colon ? strtol(colon + 1, NULL, 10) : 1);
     if (colon) *colon = '\0';
