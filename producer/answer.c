@@ -17,9 +17,16 @@ static bool mentions(struct slice value, struct slice text) {
     return text.n && value.n >= text.n && memmem(value.p, value.n, text.p, text.n) != NULL;
 }
 
+/* Says an answer something else than what was asked? Refusals and duplicates say nothing of it. */
+static bool differs(struct slice said, struct slice asked) { return said.p && asked.p && !slice_equal(said, asked); }
+
 static bool is_for(const struct json *data, const struct asker *asker) {
     const struct json *request = json_get(data, "request");
     if (asker->project.p && !slice_equal(json_get_text(data, "project"), asker->project)) return false;
+    if (differs(json_get_text(json_get(data, "release"), "gitSha"), asker->git_sha) ||
+        differs(json_get_text(data, "environment"), asker->environment) ||
+        differs(json_get_text(request, "requester"), asker->requester))
+        return false;
     if (asker->promotion.p && slice_equal(json_get_text(data, "promotionId"), asker->promotion)) return true;
     return asker->id.p && slice_equal(json_get_text(request, "id"), asker->id) &&
            slice_equal(json_get_text(request, "source"), asker->source);
@@ -42,6 +49,8 @@ bool answer_read(struct arena *arena, const struct kafka_record *record, const s
     if (slice_is(type, TYPE_DUPLICATE)) ret_answer->final = is_true(json_get(original, "final"));
     return true;
 }
+
+bool answer_is_refusal(const struct answer *answer) { return slice_is(answer->type, TYPE_REFUSED); }
 
 int answer_status(const struct answer *answer) {
     const struct json *said = answer->data;
@@ -154,7 +163,7 @@ void answer_print_final(FILE *to, const struct answer *answer) {
         print_duplicate(to, answer);
         return;
     }
-    if (slice_is(answer->type, TYPE_REFUSED)) {
+    if (answer_is_refusal(answer)) {
         print_refused(to, answer);
         return;
     }

@@ -20,10 +20,17 @@ struct asker {
     struct slice project;    /* a NULL `p`: any */
     struct slice source, id; /* a NULL `p`: any event of the promotion */
     struct slice promotion;  /* its id; a NULL `p` for a build */
+    /* What was asked; NULL `p`s: not known. The same id may have been used for something else before, which still waits and
+     * is answered too: those answers name another release, environment or requester. */
+    struct slice git_sha, environment, requester;
 };
 
 /* Reads a record of the results topic if it is an answer to the asker: true. Everything is copied into the arena. */
 bool answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer);
+
+/* Is it event.refused? An event that was answered otherwise before is never refused after that: it is another's, whose id is the
+ * same. */
+bool answer_is_refusal(const struct answer *answer);
 
 /* The exit status that a final answer means. */
 int answer_status(const struct answer *answer);

@@ -77,6 +77,7 @@ static bool take_record(struct await *await, const struct kafka_record *record) 
     const struct answer *before = await_last(await);
     arena_reset(&await->arenas[next]);
     if (!answer_read(&await->arenas[next], record, &await->asker, &await->answers[next])) return false;
+    if (before && answer_is_refusal(&await->answers[next])) return false;
     await->count++;
     if (await->answers[next].final) return true;
     if (!await->behind) answer_print_waiting(stderr, &await->answers[next], before); /* not each step of long ago */

@@ -86,6 +86,7 @@ static int run(struct build *build, struct arena *arena) {
     if (!status) status = check_bundle(build);
     if (!status) status = read_manifest(build, arena);
     if (status) return status;
+    publication->git_sha = build->manifest.git_sha;
     publication->headline = arena_print(arena, "release %s %s", build->sha, build->digest).p;
     publication->find_again =
         arena_print(arena, "sluice build-complete --manifest %s --project %s --id '%.*s' --source '%.*s' --wait", build->path,

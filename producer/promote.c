@@ -71,6 +71,9 @@ static int run(struct promote *promote, struct arena *arena) {
     if (!publication->id.p || !publication->source.p || !promote->requester) return EXIT_COULD_NOT_TELL;
     int status = check(promote);
     if (status) return status;
+    publication->git_sha = slice_str(promote->sha);
+    publication->environment = slice_str(promote->environment);
+    publication->requester = slice_str(promote->requester);
     ledger_event_key(key, slice_str(options->project), publication->source, publication->id);
     text_base32(publication->promotion, key);
     publication->headline = arena_print(arena, "promotion %s", publication->promotion).p;

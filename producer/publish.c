@@ -133,7 +133,10 @@ static struct asker asker_of(const struct publication *publication) {
     return (struct asker){.project = slice_str(publication->options.project),
                           .source = publication->source,
                           .id = publication->id,
-                          .promotion = *publication->promotion ? slice_str(publication->promotion) : (struct slice){0}};
+                          .promotion = *publication->promotion ? slice_str(publication->promotion) : (struct slice){0},
+                          .git_sha = publication->git_sha,
+                          .environment = publication->environment,
+                          .requester = publication->requester};
 }
 
 static int publish_to(const struct kafka_options *options, const struct publication *publication) {
