@@ -231,28 +231,17 @@ static bool is_choice(const char *words, struct slice text) {
     return false;
 }
 
-static bool parse_number(struct slice text, int64_t maximum, int64_t *ret) {
-    int64_t number = 0;
-    if (!text.n || text.n > 10) return false;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9') return false;
-        number = number * 10 + (text.p[i] - '0');
-    }
-    if (number > maximum) return false;
-    *ret = number;
-    return true;
-}
-
 int config_key_set(const struct config_key *key, void *config, struct slice text, struct error *error) {
     void *member = (char *)config + key->offset;
-    int64_t number = 0;
+    uint64_t number = 0;
+    int64_t duration = 0;
     bool fits = false;
     switch (key->kind) {
     case CONFIG_NUMBER:
-        fits = parse_number(text, key->maximum, &number) && number >= key->minimum;
+        fits = text_parse_number(text, (uint64_t)key->maximum, &number) && number >= (uint64_t)key->minimum;
         break;
     case CONFIG_DURATION:
-        fits = text_parse_duration(text, &number) && number >= key->minimum && number <= key->maximum;
+        fits = text_parse_duration(text, &duration) && duration >= key->minimum && duration <= key->maximum;
         break;
     case CONFIG_CHOICE:
         fits = is_choice(key->form, text);
@@ -271,7 +260,7 @@ int config_key_set(const struct config_key *key, void *config, struct slice text
     if (key->kind == CONFIG_NUMBER)
         *(uint32_t *)member = (uint32_t)number;
     else if (key->kind == CONFIG_DURATION)
-        *(int64_t *)member = number;
+        *(int64_t *)member = duration;
     else
         *(const char **)member = text.p;
     return 0;

@@ -238,6 +238,18 @@ bool text_parse_duration(struct slice text, int64_t *ret_microseconds) {
     return false;
 }
 
+bool text_parse_number(struct slice text, uint64_t maximum, uint64_t *ret_number) {
+    uint64_t number = 0;
+    if (!text.n || text.n > 19) return false; /* 19 digits cannot overflow */
+    for (size_t i = 0; i < text.n; i++) {
+        if (!is_digit(text.p[i])) return false;
+        number = number * 10 + (uint64_t)(text.p[i] - '0');
+    }
+    if (number > maximum) return false;
+    *ret_number = number;
+    return true;
+}
+
 uint32_t text_murmur2(struct slice key) {
     const uint32_t m = 0x5bd1e995;
     const unsigned char *p = (const unsigned char *)key.p;

@@ -1,4 +1,4 @@
-/* Small texts with fixed rules: names of the contract, hex, base32, instants and durations. */
+/* Small texts with fixed rules: names of the contract, hex, base32, instants, durations and numbers. */
 #ifndef SLUICE_TEXT_H
 #define SLUICE_TEXT_H
 
@@ -44,6 +44,11 @@ bool text_parse_instant(struct slice text, instant *ret_at);
 
 /* "500ms", "30s", "10m", "24h", "7d", "2w" as microseconds; at most ten years. No sign, no fraction, one unit. */
 bool text_parse_duration(struct slice text, int64_t *ret_microseconds);
+
+/* ---- numbers ---- */
+
+/* Decimal digits only, at least one and at most 19; false too when it is more than `maximum`. */
+bool text_parse_number(struct slice text, uint64_t maximum, uint64_t *ret_number);
 
 /* ---- partitions ---- */
 

@@ -37,7 +37,7 @@ struct audit_published *audit_published_new(const struct kafka_options *options,
         struct side *side = &published->sides[topic];
         uint32_t partitions;
         side->topic = kafka_output_topic(topic);
-        side->reader = kafka_reader_new(options, true, error);
+        side->reader = kafka_reader_new(options, KAFKA_TAILS, error);
         if (!side->reader || kafka_reader_partitions(side->reader, side->topic, &partitions, error) < 0) {
             audit_published_free(published);
             return NULL;
@@ -73,17 +73,6 @@ int audit_published_begin(struct audit_published *published, uint32_t shard, str
     return 0;
 }
 
-static bool read_sequence(struct slice text, uint64_t *ret_sequence) {
-    uint64_t sequence = 0;
-    if (!text.n || text.n > 19) return false;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9') return false;
-        sequence = sequence * 10 + (uint64_t)(text.p[i] - '0');
-    }
-    *ret_sequence = sequence;
-    return true;
-}
-
 /* Holds the partition's next record, if there is one before the end. Returns 0, 1 when it is no record of ours, or -1. */
 static int hold(struct side *side, struct audit_shard *shard, struct error *error) {
     for (int waited = 0; !side->held && side->reading && side->next < side->end;) {
@@ -105,7 +94,7 @@ static int hold(struct side *side, struct audit_shard *shard, struct error *erro
         if (!side->held) continue;
         side->next = side->record.offset + 1;
         side->hash = kafka_record_header(&side->record, "ce_ledgerhash");
-        if (read_sequence(kafka_record_header(&side->record, "ce_ledgersequence"), &side->sequence)) break;
+        if (text_parse_number(kafka_record_header(&side->record, "ce_ledgersequence"), INT64_MAX, &side->sequence)) break;
         return audit_refuse(shard, shard->rows, "published-foreign",
                             "the record at offset %lld of the %s topic has no ce_ledgersequence; something else wrote it",
                             (long long)side->record.offset, side->topic == KAFKA_RESULTS ? "results" : "dead-letter");

@@ -8,7 +8,6 @@
 #include "text.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,10 +95,9 @@ int options_wrong(const struct usage *usage, const char *format, ...) {
 /* ---- values ---- */
 
 static bool number_parse(const char *text, const struct option *option, uint64_t *ret_number) {
-    if (!text[0] || text[strspn(text, "0123456789")]) return false;
-    errno = 0;
-    unsigned long long number = strtoull(text, NULL, 10);
-    if (errno || number < option->minimum || (option->maximum && number > option->maximum)) return false;
+    uint64_t number;
+    if (!text_parse_number(slice_str(text), option->maximum ? option->maximum : UINT64_MAX, &number)) return false;
+    if (number < option->minimum) return false;
     *ret_number = number;
     return true;
 }

@@ -93,11 +93,33 @@ static void durations_have_one_unit(void **state) {
     assert_false(text_parse_duration(SLICE("1d2h"), &d));
 }
 
+static void numbers_are_digits_and_do_not_overflow(void **state) {
+    (void)state;
+    uint64_t n = 7;
+    assert_true(text_parse_number(SLICE("0"), 0, &n));
+    assert_int_equal(n, 0);
+    assert_true(text_parse_number(SLICE("9223372036854775807"), INT64_MAX, &n));
+    assert_true(n == INT64_MAX);
+    const struct slice wrong[] = {SLICE(""),
+                                  SLICE("-1"),
+                                  SLICE("+1"),
+                                  SLICE(" 1"),
+                                  SLICE("1x"),
+                                  SLICE("9223372036854775808"),
+                                  SLICE("99999999999999999999")};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_false(text_parse_number(wrong[i], INT64_MAX, &n));
+    assert_true(n == INT64_MAX);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(instants_are_read_and_written),   cmocka_unit_test(what_is_no_instant_is_refused),
-        cmocka_unit_test(names_follow_the_contract),       cmocka_unit_test(base32_goes_there_and_back),
-        cmocka_unit_test(murmur2_is_that_of_java_clients), cmocka_unit_test(durations_have_one_unit),
+        cmocka_unit_test(instants_are_read_and_written),
+        cmocka_unit_test(what_is_no_instant_is_refused),
+        cmocka_unit_test(names_follow_the_contract),
+        cmocka_unit_test(base32_goes_there_and_back),
+        cmocka_unit_test(murmur2_is_that_of_java_clients),
+        cmocka_unit_test(durations_have_one_unit),
+        cmocka_unit_test(numbers_are_digits_and_do_not_overflow),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
