@@ -1,7 +1,8 @@
 /* The commands of `sluice`: noun, verb, and the function that does it. One file a command (or a noun's few).
  *
  * A command parses its own arguments, prints its document on stdout and everything else on stderr, and returns the exit
- * status: 0 yes, 1 no, 2 could not tell, 3 timed out waiting, 130 Ctrl-C. */
+ * status: 0 yes, 1 no, 2 could not tell, 3 timed out waiting, 130 Ctrl-C. Whether stdout could be written is looked at by main.
+ */
 #ifndef SLUICE_COMMAND_H
 #define SLUICE_COMMAND_H
 

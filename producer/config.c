@@ -19,13 +19,16 @@ static int print_reference(bool markdown) {
     struct buf text;
     buf_init(&text, 1024 * 1024);
     config_reference(&text, markdown);
-    bool written = !text.failed && fwrite(text.p, 1, text.n, stdout) == text.n && fflush(stdout) == 0;
+    bool whole = !text.failed;
+    if (whole)
+        (void)fwrite(text.p, 1, text.n, stdout);
+    else
+        output_error("memory is exhausted");
     buf_release(&text);
-    if (!written) output_error("cannot write to standard output");
-    return written ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    return whole ? EXIT_YES : EXIT_COULD_NOT_TELL;
 }
 
-static int print_json(const struct config *config) {
+static void print_json(const struct config *config) {
     struct json_object *document = output_object(), *values = output_array();
     output_set_string(document, "file", config->file);
     for (size_t i = 0; i < config->value_count; i++) {
@@ -39,10 +42,10 @@ static int print_json(const struct config *config) {
         output_append(values, entry);
     }
     output_set(document, "values", values);
-    return output_print(document) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    output_print(document);
 }
 
-static int print_table(const struct config *config) {
+static void print_table(const struct config *config) {
     const char *dim = output_colour(stdout, OUTPUT_DIM), *plain = output_colour(stdout, OUTPUT_PLAIN);
     printf("%sfile: %s%s\n", dim, config->file ? config->file : "none", plain);
     for (size_t i = 0; i < config->value_count; i++) {
@@ -50,7 +53,6 @@ static int print_table(const struct config *config) {
         const char *text = !value->text ? "" : value->secret ? "(secret)" : value->text;
         printf("%-26s %-32s %s%s%s\n", value->key, text, dim, value->text ? value->origin : "not set", plain);
     }
-    return fflush(stdout) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
 }
 
 int command_config(int argc, char **argv) {
@@ -73,7 +75,10 @@ int command_config(int argc, char **argv) {
     struct config config;
     status = settings_load(&config, path);
     if (status) return status;
-    status = json ? print_json(&config) : print_table(&config);
+    if (json)
+        print_json(&config);
+    else
+        print_table(&config);
     size_t at = 0;
     for (const char *stray; (stray = config_stray(NULL, &at));)
         (void)fprintf(stderr, "note: %.*s names no key of the configuration\n", (int)strcspn(stray, "="), stray);

@@ -47,21 +47,21 @@ static int open_options(struct config *config, const char *path, struct pg_optio
 
 /* ---- migrate ---- */
 
-static int print_migrated(const char *schema, const struct pg_installation *installation, size_t applied, bool json) {
+static void print_migrated(const char *schema, const struct pg_installation *installation, size_t applied, bool json) {
     char id[UUID_TEXT + 1];
     uuid_text(id, installation->id);
-    if (!json)
-        return printf("%s: %zu migration%s applied; version %d, %u shards, installation %s\n", schema, applied,
-                      applied == 1 ? "" : "s", installation->schema_version, installation->shards, id) < 0
-                   ? EXIT_COULD_NOT_TELL
-                   : EXIT_YES;
+    if (!json) {
+        printf("%s: %zu migration%s applied; version %d, %u shards, installation %s\n", schema, applied, applied == 1 ? "" : "s",
+               installation->schema_version, installation->shards, id);
+        return;
+    }
     struct json_object *document = output_object();
     output_set_string(document, "schema", schema);
     output_set_string(document, "installation", id);
     output_set_number(document, "shards", installation->shards);
     output_set_number(document, "schemaVersion", installation->schema_version);
     output_set_number(document, "applied", (int64_t)applied);
-    return output_print(document) ? EXIT_COULD_NOT_TELL : EXIT_YES;
+    output_print(document);
 }
 
 int command_db_migrate(int argc, char **argv) {
@@ -91,7 +91,7 @@ int command_db_migrate(int argc, char **argv) {
         output_failure(&error);
         status = EXIT_COULD_NOT_TELL;
     } else if (status == 0) {
-        status = print_migrated(pg_options.schema, &installation, applied, json);
+        print_migrated(pg_options.schema, &installation, applied, json);
     }
     config_release(&config);
     return status;
@@ -111,8 +111,8 @@ static struct json_object *describe(const struct pg_migration *migration) {
     return row;
 }
 
-static int print_status_json(const char *schema, const struct pg_installation *installation,
-                             const struct pg_migrations *migrations, const struct error *problem) {
+static void print_status_json(const char *schema, const struct pg_installation *installation,
+                              const struct pg_migrations *migrations, const struct error *problem) {
     char id[UUID_TEXT + 1];
     struct json_object *document = output_object(), *applied = output_array(), *pending = output_array();
     output_set_string(document, "schema", schema);
@@ -135,7 +135,7 @@ static int print_status_json(const char *schema, const struct pg_installation *i
         output_set_string(said, "message", problem->message);
         output_set(document, "problem", said);
     }
-    return output_print(document);
+    output_print(document);
 }
 
 static void print_status(const char *schema, const struct pg_installation *installation, const struct pg_migrations *migrations,
@@ -194,10 +194,8 @@ int command_db_status(int argc, char **argv) {
         goto cleanup;
     }
     status = fits && !pending ? EXIT_YES : EXIT_NO;
-    if (!json)
-        print_status(pg_options.schema, fits ? &installation : NULL, &migrations, problem ? &error : NULL);
-    else if (print_status_json(pg_options.schema, fits ? &installation : NULL, &migrations, problem ? &error : NULL))
-        status = EXIT_COULD_NOT_TELL;
+    (json ? print_status_json : print_status)(pg_options.schema, fits ? &installation : NULL, &migrations,
+                                              problem ? &error : NULL);
 cleanup:
     pg_free(pg);
     config_release(&config);

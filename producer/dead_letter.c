@@ -155,8 +155,8 @@ static int list(const struct kafka_options *options, bool json) {
     if (span_init(&span, options, &error) || span_start(&span, &error) || span_read(&span, list_letter, document, &error)) {
         output_failure(&error);
         status = EXIT_COULD_NOT_TELL;
-    } else if (json && output_print(document)) {
-        status = EXIT_COULD_NOT_TELL;
+    } else if (json) {
+        output_print(document);
     }
     span_release(&span);
     return status;
@@ -216,10 +216,10 @@ static int show_letter(void *context, const struct kafka_record *record, const s
     struct wanted *wanted = context;
     if (record->partition != wanted->partition || record->offset != wanted->offset) return 1; /* what lies behind it */
     wanted->found = true;
-    if (!wanted->json)
+    if (wanted->json)
+        output_print(show_object(record, letter));
+    else
         show_plain(record, letter);
-    else if (output_print(show_object(record, letter)))
-        wanted->found = false;
     return 1;
 }
 
@@ -246,13 +246,6 @@ failed:
 
 /* ---- commands ---- */
 
-static int finish(struct brokers *brokers, int status) {
-    brokers_close(brokers);
-    if (fflush(stdout) == 0) return status;
-    output_error("cannot write to standard output");
-    return EXIT_COULD_NOT_TELL;
-}
-
 int command_dead_letter_list(int argc, char **argv) {
     const char *path = NULL;
     bool json = false;
@@ -267,15 +260,9 @@ int command_dead_letter_list(int argc, char **argv) {
     if (!options_parse(&usage, argc, argv, &status)) return status;
     status = brokers_open(&brokers, path);
     if (status) return status;
-    return finish(&brokers, list(&brokers.options, json));
-}
-
-static bool parse_number(const char *text, int64_t *ret_number) {
-    char *end;
-    size_t digits = strspn(text, "0123456789");
-    if (!digits || digits > 18 || text[digits]) return false;
-    *ret_number = strtoll(text, &end, 10);
-    return true;
+    status = list(&brokers.options, json);
+    brokers_close(&brokers);
+    return status;
 }
 
 int command_dead_letter_show(int argc, char **argv) {
@@ -293,13 +280,16 @@ int command_dead_letter_show(int argc, char **argv) {
                                 OPTIONS(options)};
     struct brokers brokers;
     int status;
-    int64_t number;
+    uint64_t place[2];
     if (!options_parse(&usage, argc, argv, &status)) return status;
-    if (!parse_number(partition, &number) || number > INT32_MAX)
+    if (!text_parse_number(slice_str(partition), INT32_MAX, &place[0]))
         return options_wrong(&usage, "'%s' is no number of a partition", partition);
-    wanted.partition = (uint32_t)number;
-    if (!parse_number(offset, &wanted.offset)) return options_wrong(&usage, "'%s' is no offset", offset);
+    if (!text_parse_number(slice_str(offset), INT64_MAX, &place[1])) return options_wrong(&usage, "'%s' is no offset", offset);
+    wanted.partition = (uint32_t)place[0];
+    wanted.offset = (int64_t)place[1];
     status = brokers_open(&brokers, path);
     if (status) return status;
-    return finish(&brokers, show(&brokers.options, &wanted));
+    status = show(&brokers.options, &wanted);
+    brokers_close(&brokers);
+    return status;
 }

@@ -43,10 +43,10 @@ static bool is_noun(const char *word) {
     return false;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     if (argc < 2) return usage(stderr, NULL);
     if (asks_for_help(argv[1])) return usage(stdout, NULL);
-    if (strcmp(argv[1], "--version") == 0) return printf("sluice %s\n", SLUICE_VERSION) < 0 ? EXIT_COULD_NOT_TELL : EXIT_YES;
+    if (strcmp(argv[1], "--version") == 0) return printf("sluice %s\n", SLUICE_VERSION), EXIT_YES;
     const struct command *command = argc > 2 ? find_command(argv[1], argv[2]) : NULL;
     if (command) return command->function(argc - 2, argv + 2);
     command = find_command(argv[1], "");
@@ -58,5 +58,13 @@ int main(int argc, char **argv) {
     if (argc > 2 && asks_for_help(argv[2])) return usage(stdout, argv[1]);
     if (argc == 2) return usage(stderr, argv[1]);
     output_error("there is no command '%s %s'; see sluice %s --help", argv[1], argv[2], argv[1]);
+    return EXIT_COULD_NOT_TELL;
+}
+
+/* What could not be written was not told, whatever it was. */
+int main(int argc, char **argv) {
+    int status = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    output_error("cannot write to standard output; is the disk full?");
     return EXIT_COULD_NOT_TELL;
 }

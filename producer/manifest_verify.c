@@ -74,7 +74,7 @@ static int print_verdict(const struct verification *v, const char *digest) {
         output_set_boolean(document, "valid", count == 0);
         output_set_string(document, "manifestDigest", digest);
         output_set(document, "errors", json_object_get(v->errors));
-        if (output_print(document)) return EXIT_COULD_NOT_TELL;
+        output_print(document);
     }
     return count ? EXIT_NO : EXIT_YES;
 }

@@ -30,9 +30,8 @@ void output_set_number(struct json_object *object, const char *name, int64_t num
 void output_set_boolean(struct json_object *object, const char *name, bool value);
 void output_append(struct json_object *array, struct json_object *value);
 
-/* Writes the document, indented on a terminal and else as one line, and releases it. Returns 0, or -1 when stdout cannot be
- * written, after saying so. */
-int output_print(struct json_object *document);
+/* Writes the document, indented on a terminal and else as one line, and releases it. */
+void output_print(struct json_object *document);
 
 /* Text of others on its way to a terminal: control characters become spaces. */
 void output_safe(FILE *to, struct slice text);

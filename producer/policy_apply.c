@@ -3,12 +3,10 @@
 
 #include "command.h"
 #include "database.h"
+#include "identity.h"
 #include "output.h"
 
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 PG_STATEMENT(policy_lock);
 PG_STATEMENT(policy_append);
@@ -29,20 +27,6 @@ static const char apply_about[] =
     "Needs the role sluice_admin.\n"
     "\n"
     "Exit status: 0 it is in force, 1 it is not right, 2 it cannot be read, or the database did not answer.";
-
-/* Who applies it, for the record: the account of the CI system, else the login. */
-static void default_actor(char *to, size_t room) {
-    const char *github = getenv("GITHUB_ACTOR_ID"), *gitlab = getenv("GITLAB_USER_ID");
-    const struct passwd *login = getpwuid(geteuid());
-    if (github && github[0])
-        (void)snprintf(to, room, "github:%s", github);
-    else if (gitlab && gitlab[0])
-        (void)snprintf(to, room, "gitlab:%s", gitlab);
-    else if (login)
-        (void)snprintf(to, room, "user:%s", login->pw_name);
-    else
-        (void)snprintf(to, room, "user:%lu", (unsigned long)geteuid());
-}
 
 /* One transaction: the lock, so that versions commit in order, then the row. */
 static int append(struct pg *pg, struct slice text, const struct digest *digest, const char *actor, int64_t *ret_version,
@@ -65,19 +49,19 @@ static int append(struct pg *pg, struct slice text, const struct digest *digest,
     return status;
 }
 
-static int print_applied(int64_t version, const struct digest *digest, bool changed, bool json) {
+static void print_applied(int64_t version, const struct digest *digest, bool changed, bool json) {
     char text[DIGEST_TEXT];
     digest_text(text, digest);
     if (!json) {
         printf("version %lld %s, %.*s\n", (long long)version, changed ? "is in force" : "was in force already", DIGEST_TEXT,
                text);
-        return fflush(stdout) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
+        return;
     }
     struct json_object *document = output_object();
     output_set_number(document, "version", version);
     output_set_text(document, "digest", slice_of(text, DIGEST_TEXT));
     output_set_boolean(document, "changed", changed);
-    return output_print(document) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    output_print(document);
 }
 
 static int apply(const char *path, const char *config, const char *actor, bool json, struct arena *arena) {
@@ -99,19 +83,18 @@ static int apply(const char *path, const char *config, const char *actor, bool j
     if (append(database.pg, text, &digest, actor, &version, &changed, &error) < 0)
         status = failure(&error);
     else
-        status = print_applied(version, &digest, changed, json);
+        print_applied(version, &digest, changed, json);
     database_close(&database);
     return status;
 }
 
 int command_policy_apply(int argc, char **argv) {
-    char login[300];
-    default_actor(login, sizeof login);
-    const char *path = NULL, *config = NULL, *actor = login;
+    const char *path = NULL, *config = NULL, *actor = NULL;
     bool json = false;
     const struct option options[] = {
         {"FILE", NULL, OPTION_POSITION, &path, .help = "the policy; - is standard input", .required = true},
-        {"actor", "ACCOUNT", OPTION_TEXT, &actor, .help = "who applies it, for the record"},
+        {"actor", "ACCOUNT", OPTION_TEXT, &actor,
+         .help = "who applies it, for the record; else github:$GITHUB_ACTOR_ID, gitlab:$GITLAB_USER_ID, or user:<login>"},
         SETTINGS_OPTION(&config),
         {"json", NULL, OPTION_FLAG, &json, .help = "print {version, digest, changed}"},
     };
@@ -119,11 +102,13 @@ int command_policy_apply(int argc, char **argv) {
                                 OPTIONS(options)};
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
-    if (!actor[0] || strlen(actor) > 255 || !text_is_utf8(slice_str(actor)))
-        return options_wrong(&usage, "--actor must have 1 to 255 bytes of UTF-8");
     struct arena arena;
     arena_init(&arena, POLICY_MEMORY_MAX);
-    status = apply(path, config, actor, json, &arena);
+    if (!actor) actor = identity_requester(&arena).p;
+    if (!actor || !actor[0] || strlen(actor) > 255 || !text_is_utf8(slice_str(actor)))
+        status = options_wrong(&usage, "--actor must have 1 to 255 bytes of UTF-8");
+    else
+        status = apply(path, config, actor, json, &arena);
     arena_release(&arena);
     return status;
 }
@@ -135,7 +120,7 @@ static const char show_about[] =
     "\n"
     "Exit status: 0 printed, 1 there is no policy, 2 the database did not answer.";
 
-static int print_policy(const struct pg_result *result, bool json) {
+static void print_policy(const struct pg_result *result, bool json) {
     struct digest digest = pg_get_digest(result, 0, 3);
     struct slice text = pg_get_bytes(result, 0, 2), actor = pg_get_bytes(result, 0, 4);
     char digest_to[DIGEST_TEXT], at[TEXT_INSTANT];
@@ -148,12 +133,12 @@ static int print_policy(const struct pg_result *result, bool json) {
         output_set_text(document, "at", slice_of(at, TEXT_INSTANT));
         output_set_text(document, "actor", actor);
         output_set_text(document, "policy", text);
-        return output_print(document) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
+        output_print(document);
+        return;
     }
     (void)fprintf(stderr, "version %lld, %.*s, applied by %.*s at %.*s\n", (long long)pg_get_int(result, 0, 0), DIGEST_TEXT,
                   digest_to, SLICE_ARG(actor), TEXT_INSTANT, at);
-    bool written = fwrite(text.p, 1, text.n, stdout) == text.n && fflush(stdout) == 0;
-    return written ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    (void)fwrite(text.p, 1, text.n, stdout);
 }
 
 int command_policy_show(int argc, char **argv) {
@@ -183,7 +168,7 @@ int command_policy_show(int argc, char **argv) {
         output_error("there is no policy%s; sluice policy apply FILE makes one", version == INT64_MAX ? "" : " of that version");
         status = EXIT_NO;
     } else
-        status = print_policy(result, json);
+        print_policy(result, json);
     pg_result_free(result);
     pg_parameters_release(&parameters);
     database_close(&database);

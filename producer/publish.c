@@ -95,8 +95,8 @@ static void print_receipt(const struct publication *publication, const char *top
     (void)fflush(stdout);
 }
 
-static int print_document(const struct publication *publication, const char *topic, const struct receipt *receipt,
-                          const struct answer *last) {
+static void print_document(const struct publication *publication, const char *topic, const struct receipt *receipt,
+                           const struct answer *last) {
     struct json_object *document = output_object();
     publication->describe(publication, document);
     output_set_string(document, "project", publication->options.project);
@@ -106,25 +106,21 @@ static int print_document(const struct publication *publication, const char *top
     output_set_number(document, "partition", receipt->partition);
     output_set_number(document, "offset", receipt->offset);
     if (last) output_set(document, "result", output_value(last->data));
-    return output_print(document);
+    output_print(document);
 }
 
-static int conclude(const struct publication *publication, const char *topic, const struct receipt *receipt,
-                    const struct answer *last, int status, const struct error *error) {
+static void conclude(const struct publication *publication, const char *topic, const struct receipt *receipt,
+                     const struct answer *last, int status, const struct error *error) {
     if (status == EXIT_TIMED_OUT)
         fprintf(stderr, "%s; the request stays in place. To go on waiting: %s\n",
                 last ? "no final answer in time" : "no answer at all in time; is a worker running?", publication->find_again);
     if (status == EXIT_INTERRUPTED)
         fprintf(stderr, "\ninterrupted; the request stays in place. To go on waiting: %s\n", publication->find_again);
     if (status == EXIT_COULD_NOT_TELL && error->kind != ERROR_NONE) output_failure(error);
-    if (publication->options.json) {
-        if (print_document(publication, topic, receipt, last)) return EXIT_COULD_NOT_TELL;
-    } else if (last && last->final) {
+    if (publication->options.json)
+        print_document(publication, topic, receipt, last);
+    else if (last && last->final)
         answer_print_final(stdout, last);
-    }
-    if (fflush(stdout) == 0) return status;
-    output_error("cannot write to standard output");
-    return EXIT_COULD_NOT_TELL;
 }
 
 /* ---- the steps ---- */
@@ -159,7 +155,7 @@ static int publish_to(const struct kafka_options *options, const struct publicat
     }
     print_receipt(publication, topic, &receipt);
     if (publication->options.wait) status = await_final(&await, publication->options.timeout, &error);
-    status = conclude(publication, topic, &receipt, await_last(&await), status, &error);
+    conclude(publication, topic, &receipt, await_last(&await), status, &error);
 cleanup:
     await_release(&await);
     return status;

@@ -41,11 +41,11 @@ struct publication {
     struct publish_options options;
     enum kafka_topic topic;
     const char *type;
-    struct slice id, source; /* of the event */
-    struct slice data;       /* its JSON text: the same request gives the same bytes, for retries */
-    char promotion[27];      /* the promotion's id, or "" for a build */
+    struct slice id, source;                      /* of the event */
+    struct slice data;                            /* its JSON text: the same request gives the same bytes, for retries */
+    char promotion[27];                           /* the promotion's id, or "" for a build */
     struct slice git_sha, environment, requester; /* that are asked for; of a build only the first */
-    const char *headline;    /* the first line of plain output */
+    const char *headline;                         /* the first line of plain output */
     void (*describe)(const struct publication *publication, struct json_object *document); /* the first members of --json */
     const char *find_again;                                                                /* the command that finds it again */
 };

@@ -52,7 +52,7 @@ static struct json_object *artifacts_of(const struct pg_result *result) {
     return artifacts;
 }
 
-static int print_json(const struct release *release) {
+static void print_json(const struct release *release) {
     const struct pg_result *found = release->calls[0].result;
     char digest_to[DIGEST_TEXT];
     struct digest digest = pg_get_digest(found, 0, 1);
@@ -63,10 +63,10 @@ static int print_json(const struct release *release) {
     output_set_text(document, "state", pg_get_bytes(found, 0, 0));
     output_set_text(document, "manifestDigest", slice_of(digest_to, DIGEST_TEXT));
     output_set(document, "artifacts", artifacts_of(release->calls[1].result));
-    return output_print(document) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    output_print(document);
 }
 
-static int print_summary(const struct release *release) {
+static void print_summary(const struct release *release) {
     const struct pg_result *found = release->calls[0].result, *artifacts = release->calls[1].result,
                            *history = release->calls[2].result;
     char digest_to[DIGEST_TEXT], at[TEXT_INSTANT];
@@ -86,7 +86,6 @@ static int print_summary(const struct release *release) {
         printf("promoted to %.*s at %.*s for %.*s\n", SLICE_ARG(pg_get_bytes(history, i, 0)), TEXT_INSTANT, at,
                SLICE_ARG(pg_get_bytes(history, i, 2)));
     }
-    return fflush(stdout) == 0 ? EXIT_YES : EXIT_COULD_NOT_TELL;
 }
 
 static void write_history(struct buf *to, const struct pg_result *history) {
@@ -114,7 +113,6 @@ static int print_with_history(const struct release *release, struct slice manife
     const struct json *root;
     arena_init(&arena, 16 * 1024 * 1024);
     buf_init(&text, 16 * 1024 * 1024);
-    bool written = false;
     if (json_read_strict(&arena, manifest, NULL, &root, &error) == 0) {
         const struct json *own = json_get(root, "promotionHistory");
         const char *cut = own ? own->raw.p : root->raw.p + root->raw.n - 1, *rest = own ? cut + own->raw.n : cut;
@@ -124,24 +122,26 @@ static int print_with_history(const struct release *release, struct slice manife
         buf_append(&text, slice_of(rest, (size_t)(manifest.p + manifest.n - rest)));
         if (text.n && !text.failed && text.p[text.n - 1] != '\n') buf_char(&text, '\n');
         if (text.failed) (void)error_memory(&error);
-        written = !text.failed && fwrite(text.p, 1, text.n, stdout) == text.n && fflush(stdout) == 0;
     }
     if (error.kind)
         output_failure(&error);
-    else if (!written)
-        output_error("cannot write to standard output");
+    else
+        (void)fwrite(text.p, 1, text.n, stdout);
     buf_release(&text);
     arena_release(&arena);
-    return written ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    return error.kind ? EXIT_COULD_NOT_TELL : EXIT_YES;
 }
 
 static int print(const struct release *release, int form, bool json) {
     struct slice manifest = pg_get_bytes(release->calls[0].result, 0, 2);
     if (form == FORM_HISTORY) return print_with_history(release, manifest);
-    if (form == FORM_SUMMARY) return json ? print_json(release) : print_summary(release);
-    bool written = fwrite(manifest.p, 1, manifest.n, stdout) == manifest.n && fflush(stdout) == 0;
-    if (!written) output_error("cannot write to standard output");
-    return written ? EXIT_YES : EXIT_COULD_NOT_TELL;
+    if (form == FORM_MANIFEST)
+        (void)fwrite(manifest.p, 1, manifest.n, stdout);
+    else if (json)
+        print_json(release);
+    else
+        print_summary(release);
+    return EXIT_YES;
 }
 
 static int show(struct pg *pg, struct release *release, int form, bool json) {

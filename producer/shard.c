@@ -145,11 +145,10 @@ static struct pg_result *ask(struct pg *pg, int64_t shard, struct error *error) 
     return rows;
 }
 
-static int print_all_json(const struct pg_result *rows, bool one) {
-    if (one) return output_print(describe(rows, 0));
-    struct json_object *all = output_array();
-    for (size_t row = 0; row < pg_rows(rows); row++) output_append(all, describe(rows, row));
-    return output_print(all);
+static void print_all_json(const struct pg_result *rows, bool one) {
+    struct json_object *all = one ? describe(rows, 0) : output_array();
+    for (size_t row = 0; row < pg_rows(rows) && !one; row++) output_append(all, describe(rows, row));
+    output_print(all);
 }
 
 /* `shard` -1: all. */
@@ -170,7 +169,7 @@ static int show(const char *config, int64_t shard, bool json) {
     status = EXIT_YES;
     for (size_t row = 0; row < pg_rows(rows); row++)
         if (!pg_is_null(rows, row, STOPPED)) status = EXIT_NO;
-    if (json && print_all_json(rows, shard >= 0)) status = EXIT_COULD_NOT_TELL;
+    if (json) print_all_json(rows, shard >= 0);
     if (!json && shard >= 0) print_one(rows);
     if (!json && shard < 0) print_table(rows);
 cleanup:
@@ -194,7 +193,8 @@ int command_shard_list(int argc, char **argv) {
 int command_shard_show(int argc, char **argv) {
     const char *config = NULL, *text = NULL;
     bool json = false;
-    char help[400], *end;
+    uint64_t shard;
+    char help[400];
     (void)snprintf(help, sizeof help, "print %s", shape);
     const struct option options[] = {
         {"SHARD", NULL, OPTION_POSITION, &text, .help = "its number", .required = true},
@@ -204,8 +204,7 @@ int command_shard_show(int argc, char **argv) {
     const struct usage usage = {"shard show", "SHARD [OPTION...]", about_show, "sluice shard show 7", OPTIONS(options)};
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
-    unsigned long shard = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || shard > INT32_MAX)
+    if (!text_parse_number(slice_str(text), INT32_MAX, &shard))
         return options_wrong(&usage, "'%s' is no number of a shard", text);
     return show(config, (int64_t)shard, json);
 }

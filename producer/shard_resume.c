@@ -114,13 +114,8 @@ static int knows(struct pg *pg, uint32_t shard, uint64_t sequence, const struct 
 }
 
 static bool read_place(const struct kafka_record *record, uint64_t *ret_sequence, struct digest *ret_hash) {
-    struct slice text = kafka_record_header(record, "ce_ledgersequence");
-    uint64_t sequence = 0;
-    if (!text.n || text.n > 18) return false;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9') return false;
-        sequence = sequence * 10 + (uint64_t)(text.p[i] - '0');
-    }
+    uint64_t sequence;
+    if (!text_parse_number(kafka_record_header(record, "ce_ledgersequence"), INT64_MAX, &sequence)) return false;
     if (!digest_parse(kafka_record_header(record, "ce_ledgerhash"), ret_hash)) return false;
     *ret_sequence = sequence;
     return true;
@@ -235,7 +230,7 @@ static int write_resumption(struct pg *pg, struct resumption *r, struct error *e
     return result;
 }
 
-static int print_resumed(const struct resumption *r, bool json) {
+static void print_resumed(const struct resumption *r, bool json) {
     if (json) {
         struct json_object *document = output_object();
         output_set_number(document, "shard", r->shard);
@@ -244,7 +239,8 @@ static int print_resumed(const struct resumption *r, bool json) {
         output_set_number(document, "requestsPosition", (int64_t)r->is[INPUT_REQUESTS]);
         output_set_boolean(document, "resultsForgotten", r->forgotten[OUTPUT_RESULTS]);
         output_set_boolean(document, "deadLettersForgotten", r->forgotten[OUTPUT_DEAD_LETTER]);
-        return output_print(document) ? EXIT_COULD_NOT_TELL : EXIT_YES;
+        output_print(document);
+        return;
     }
     printf("shard %u goes on; it stands in its ledger as row %llu\n", r->shard, (unsigned long long)r->row.sequence);
     for (int topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
@@ -255,7 +251,6 @@ static int print_resumed(const struct resumption *r, bool json) {
         if (r->forgotten[topic])
             printf("  what is on the topic of %s and not in the ledger counts as settled\n",
                    topic == OUTPUT_RESULTS ? "results" : "dead letters");
-    return EXIT_YES;
 }
 
 static int resume(struct resumption *r, const char *config, const char *reason, bool json) {
@@ -281,7 +276,10 @@ static int resume(struct resumption *r, const char *config, const char *reason, 
     write_decision(&decision, r, reason);
     if (decision.failed) (void)error_memory(&error);
     r->row.decision = buf_slice(&decision);
-    if (!decision.failed && write_resumption(database.pg, r, &error) == 0) status = print_resumed(r, json);
+    if (!decision.failed && write_resumption(database.pg, r, &error) == 0) {
+        print_resumed(r, json);
+        status = EXIT_YES;
+    }
 failed:
     if (error.kind != ERROR_NONE) output_failure(&error);
 cleanup:
@@ -295,7 +293,7 @@ cleanup:
 int command_shard_resume(int argc, char **argv) {
     const char *config = NULL, *text = NULL, *reason = NULL;
     bool json = false;
-    char *end;
+    uint64_t shard;
     const struct option options[] = {
         {"SHARD", NULL, OPTION_POSITION, &text, .help = "its number", .required = true},
         {"accept-loss", "REASON", OPTION_TEXT, &reason, .help = "why the loss is accepted; stands in the ledger",
@@ -309,8 +307,7 @@ int command_shard_resume(int argc, char **argv) {
                                 OPTIONS(options)};
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
-    unsigned long shard = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || shard > INT32_MAX)
+    if (!text_parse_number(slice_str(text), INT32_MAX, &shard))
         return options_wrong(&usage, "'%s' is no number of a shard", text);
     if (!*reason || strlen(reason) > REASON_MAX || !text_is_utf8(slice_str(reason)))
         return options_wrong(&usage, "the reason is empty, longer than %d bytes, or not UTF-8", REASON_MAX);

@@ -141,11 +141,7 @@ int command_status(int argc, char **argv) {
     state.pg = database.pg;
     state.project = slice_str(project);
     if (print_all(&state, &error) < 0) {
-        (void)fflush(stdout);
         output_failure(&error);
-        status = EXIT_COULD_NOT_TELL;
-    } else if (fflush(stdout) != 0) {
-        output_error("cannot write to standard output");
         status = EXIT_COULD_NOT_TELL;
     }
     database_close(&database);

@@ -22,16 +22,13 @@ static int check(const struct usage *usage, const char *promotion, const char *p
     return 0;
 }
 
-static int conclude(const struct answer *last, const char *promotion, bool json, int status, const struct error *error) {
+static void conclude(const struct answer *last, const char *promotion, bool json, int status, const struct error *error) {
     if (status == EXIT_COULD_NOT_TELL) output_failure(error);
     if (status == EXIT_TIMED_OUT || status == EXIT_INTERRUPTED)
         fprintf(stderr, "%s: promotion %s %s\n", status == EXIT_TIMED_OUT ? "no final answer in time" : "\ninterrupted",
                 promotion, last ? "still waits" : "has no answer that is still kept; is the id right, and the worker running?");
-    if (json && last && output_print(output_value(last->data))) return EXIT_COULD_NOT_TELL;
+    if (json && last) output_print(output_value(last->data));
     if (!json && last && last->final) answer_print_final(stdout, last);
-    if (fflush(stdout) == 0) return status;
-    output_error("cannot write to standard output");
-    return EXIT_COULD_NOT_TELL;
 }
 
 int command_wait(int argc, char **argv) {
@@ -61,7 +58,7 @@ int command_wait(int argc, char **argv) {
     const struct asker asker = {.project = slice_str(project), .promotion = slice_str(promotion)};
     status =
         await_init(&await, &brokers.options, &asker, true, &error) ? EXIT_COULD_NOT_TELL : await_final(&await, timeout, &error);
-    status = conclude(await_last(&await), promotion, json, status, &error);
+    conclude(await_last(&await), promotion, json, status, &error);
     await_release(&await);
     brokers_close(&brokers);
     return status;
