@@ -108,6 +108,12 @@ static bool identity_stands_twice(const struct json *root) {
     return counts[0] > 1 || counts[1] > 1 || counts[2] > 1;
 }
 
+/* CloudEvents' JSON format, section 2.2: an attribute that is null counts as absent. */
+static const struct json *given(const struct json *root, const char *name) {
+    const struct json *value = json_get(root, name);
+    return value && value->kind != JSON_NULL ? value : NULL;
+}
+
 /* The text of the data as JSON, for binary mode and data_base64. */
 static int read_data(struct arena *arena, struct cloudevent *event) {
     struct json_document document = {0};
@@ -148,11 +154,11 @@ static bool unbase64(struct slice text, char *to, struct slice *ret_bytes) {
 }
 
 static int read_structured_data(struct arena *arena, struct cloudevent *event, const struct json_document *document) {
-    const struct json *data = json_get(document->root, "data"), *base64 = json_get(document->root, "data_base64");
+    const struct json *data = json_get(document->root, "data"), *base64 = given(document->root, "data_base64");
     check_document(arena, event, document, data);
     if (!slice_is(attribute(document->root, "specversion"), "1.0"))
         refuse(event, CODE_SCHEMA_INVALID, "the specversion is not 1.0; send CloudEvents 1.0", (struct slice){0});
-    const struct json *content_type = json_get(document->root, "datacontenttype");
+    const struct json *content_type = given(document->root, "datacontenttype");
     if (content_type && !is_media_type(content_type->text, "application/json"))
         refuse(event, CODE_CONTENT_TYPE_INVALID, "the datacontenttype is not application/json", (struct slice){0});
     if (data && base64)

@@ -51,6 +51,18 @@ static void base64_data_is_decoded(void **state) {
     assert_int_equal(event.refusal, CODE_SCHEMA_INVALID);
 }
 
+static void an_attribute_that_is_null_is_absent(void **state) {
+    (void)state;
+    struct cloudevent event;
+    struct slice why;
+    assert_int_equal(read_structured("{" ENVELOPE ",\"datacontenttype\":null,\"data_base64\":null,\"data\":{}}", &event, &why),
+                     0);
+    assert_int_equal(event.refusal, CODE_NONE);
+    assert_true(slice_is(event.data, "{}"));
+    assert_int_equal(read_structured("{" ENVELOPE ",\"data_base64\":null}", &event, &why), 0);
+    assert_int_equal(event.refusal, CODE_SCHEMA_INVALID);
+}
+
 static void binary_mode_is_read(void **state) {
     (void)state;
     const struct record_header headers[] = {{SLICE("ce_specversion"), SLICE("1.0")},
@@ -141,6 +153,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(structured_mode_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(base64_data_is_decoded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_attribute_that_is_null_is_absent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(binary_mode_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_nobody_could_be_answered_to_is_no_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flaws_of_the_data_are_refused_with_their_path, set_up, tear_down),
