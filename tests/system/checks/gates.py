@@ -70,8 +70,6 @@ def check_release(fold, row, data, known, manifest):
         fold.say("release", "unknown-project, but the policy knows it")
     if code == "unsigned" and (not project or project.unsigned_allowed):
         fold.say("release", "unsigned, but the policy allows that")
-    if code == "no-policy" and policy:
-        fold.say("release", "no-policy, but there is one")
 
 
 # ---- promotions ----
