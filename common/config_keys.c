@@ -106,7 +106,9 @@ const struct config_key config_keys[] = {
      .maximum = 200,
      .fits = is_name,
      .form = "letters, digits, '.', '_' and '-'",
-     .help = "The consumer group of all workers of one installation."},
+     .help = "The consumer group of all workers of one installation. Installations on the same brokers need different ones, as "
+             "they need "
+             "different topic prefixes."},
     {.name = "worker.lanes",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(worker.lanes),
@@ -192,16 +194,6 @@ const struct config_key config_keys[] = {
 };
 const size_t config_key_count = sizeof config_keys / sizeof *config_keys;
 
-/* A duration in the largest unit that is whole. */
-static void put_duration(char *to, size_t room, int64_t microseconds) {
-    if (microseconds % MINUTE == 0)
-        (void)snprintf(to, room, "%" PRId64 "m", microseconds / MINUTE);
-    else if (microseconds % SECOND == 0)
-        (void)snprintf(to, room, "%" PRId64 "s", microseconds / SECOND);
-    else
-        (void)snprintf(to, room, "%" PRId64 "ms", microseconds / MILLISECOND);
-}
-
 void config_key_form(const struct config_key *key, char *to, size_t room) {
     char from[24], until[24];
     switch (key->kind) {
@@ -209,8 +201,8 @@ void config_key_form(const struct config_key *key, char *to, size_t room) {
         (void)snprintf(to, room, "a number from %" PRId64 " to %" PRId64, key->minimum, key->maximum);
         return;
     case CONFIG_DURATION:
-        put_duration(from, sizeof from, key->minimum);
-        put_duration(until, sizeof until, key->maximum);
+        text_duration(from, sizeof from, key->minimum);
+        text_duration(until, sizeof until, key->maximum);
         (void)snprintf(to, room, "a duration from %s to %s, as 500ms, 30s, 5m", from, until);
         return;
     case CONFIG_CHOICE:

@@ -1,5 +1,7 @@
 #include "text.h"
 
+#include <stdio.h>
+
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 static bool is_alphanumeric(char c) { return is_digit(c) || is_lower(c) || (c >= 'A' && c <= 'Z'); }
@@ -236,6 +238,16 @@ bool text_parse_duration(struct slice text, int64_t *ret_microseconds) {
         return true;
     }
     return false;
+}
+
+void text_duration(char *to, size_t room, int64_t microseconds) {
+    static const struct {
+        int64_t microseconds;
+        const char *unit;
+    } units[] = {{60000000, "m"}, {1000000, "s"}, {1000, "ms"}};
+    size_t i = 0;
+    while (i < 2 && microseconds % units[i].microseconds != 0) i++;
+    (void)snprintf(to, room, "%lld%s", (long long)(microseconds / units[i].microseconds), units[i].unit);
 }
 
 bool text_parse_number(struct slice text, uint64_t maximum, uint64_t *ret_number) {

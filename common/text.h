@@ -45,6 +45,9 @@ bool text_parse_instant(struct slice text, instant *ret_at);
 /* "500ms", "30s", "10m", "24h", "7d", "2w" as microseconds; at most ten years. No sign, no fraction, one unit. */
 bool text_parse_duration(struct slice text, int64_t *ret_microseconds);
 
+/* The same text, in the largest unit from minutes down that is whole: "10m", "30s", "500ms". */
+void text_duration(char *to, size_t room, int64_t microseconds);
+
 /* ---- numbers ---- */
 
 /* Decimal digits only, at least one and at most 19; false too when it is more than `maximum`. */

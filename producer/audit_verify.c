@@ -21,8 +21,7 @@ static const char about[] =
     "topics' beginning is not missed. --ledger-only leaves that out.\n"
     "\n"
     "Exit status: 0 everything is as it was written, 1 something is not, 2 the database or Kafka did not answer, and what could "
-    "be "
-    "looked at is as it was written.";
+    "be looked at is as it was written.";
 
 struct audit {
     struct database database;
@@ -215,9 +214,9 @@ int command_audit_verify(int argc, char **argv) {
         {"ledger-only", NULL, OPTION_FLAG, &audit.ledger_only, .help = "do not ask Kafka what was published"},
         SETTINGS_OPTION(&config),
         {"json", NULL, OPTION_FLAG, &json,
-         .help = "print {ok, shards [{shard, sequence, hash, rows, redacted, published}], published, firstBad {shard, sequence, "
-                 "code, "
-                 "message}}"},
+         .help =
+             "print {ok, shards [{shard, sequence, hash, rows, redacted, published}], controlVersions, published, firstBad "
+             "{shard, sequence, code, message}}; of the control log firstBad has controlVersion instead of shard and sequence"},
     };
     const struct usage usage = {"audit verify", "[OPTION...]", about, "sluice audit verify", OPTIONS(options)};
     int status;

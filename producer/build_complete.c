@@ -115,7 +115,7 @@ int command_build_complete(int argc, char **argv) {
     const struct option options[] = {
         {"manifest", "FILE", OPTION_TEXT, &build.path, .help = "the manifest"},
         {"bundle", "REF", OPTION_TEXT, &build.bundle, .help = "the bundle that CI stored, as an OCI reference with a digest"},
-        PUBLISH_OPTIONS(&build.publication.options),
+        PUBLISH_OPTIONS(&build.publication.options, "gitSha, manifestDigest"),
     };
     const struct usage usage = {"build-complete", "[--manifest FILE] [OPTION...]", about, examples, OPTIONS(options)};
     int status;

@@ -10,12 +10,11 @@ enum { UUID_TEXT = 36 };
 
 static const char about_migrate[] =
     "Makes what is absent, the roles, the schema, the installation and its shards, and applies the migrations that are pending. "
-    "It may "
-    "be run at any time and by several at once: nothing happens twice. Workers of the release before go on working.\n"
+    "It may be run at any time and by several at once: nothing happens twice. Workers of the release before go on working.\n"
     "\n"
     "The login needs to be a superuser, or to have CREATEROLE and CREATE on the database, or to be a member of sluice_owner when "
-    "an "
-    "administrator has made roles and schema. Logins of workers and operators become members of the roles that they need: GRANT "
+    "an administrator has made roles and schema. Logins of workers and operators become members of the roles that they need: "
+    "GRANT "
     "sluice_worker TO somebody, also sluice_admin and sluice_reader.\n"
     "\n"
     "Exit status: 0 the database is as this program wants it, 2 it is not, and why.";

@@ -156,9 +156,8 @@ int command_manifest_verify(int argc, char **argv) {
         "manifest verify", "[FILE [SCHEMA]] [OPTION...]",
         "Says whether workers will accept a manifest, and if not, everything that is wrong, each with a JSON Pointer to the "
         "place. Checked are: strict JSON, the schema ('sluice schema print release-manifest'), and integrity: well-formed "
-        "digests "
-        "that agree with their URIs, artifacts of different names, signatures of artifacts that exist, an issueLink where "
-        "signing is disabled, real instants. No registry is asked: workers do that. No signature is verified.\n\n"
+        "digests that agree with their URIs, artifacts of different names, signatures of artifacts that exist, an issueLink "
+        "where signing is disabled, real instants. No registry is asked: workers do that. No signature is verified.\n\n"
         "Exit status: 0 valid, 1 not valid, 2 could not tell (no such file, unusable schema).",
         "sluice manifest verify release-manifest.json\n"
         "sluice manifest verify --bundle release-bundle-4f1c9a/\n"

@@ -48,8 +48,12 @@ static void print_option(const struct option *option) {
                      : printf("  --%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
     if (column + 2 > HELP_COLUMN) putchar('\n'), column = 0;
     printf("%*s", HELP_COLUMN - column, "");
-    char text[1200];
+    char text[1200], duration[24];
     const char *preset = option->kind == OPTION_TEXT || option->kind == OPTION_POSITION ? *(const char **)option->to : NULL;
+    if (option->kind == OPTION_DURATION) {
+        text_duration(duration, sizeof duration, *(int64_t *)option->to);
+        preset = duration;
+    }
     snprintf(text, sizeof text, "%s%s%s%s%s%s%s%s%s", option->help, option->kind == OPTION_LIST ? " (may be repeated)" : "",
              option->required ? " (required)" : "", option->environment ? " [" : "",
              option->environment ? option->environment : "", option->environment ? "]" : "", preset ? " (default: " : "",

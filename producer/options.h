@@ -10,7 +10,7 @@
  *     if (!options_parse(&usage, argc, argv, &status)) return status;
  *
  * Long options only, as `--name value` or `--name=value`; `--` ends them; none is abbreviated; a value option that may not
- * be repeated is refused the second time. What a variable holds before is its default, and help shows it. */
+ * be repeated is refused the second time. What a variable holds before is its default; help shows it of texts and durations. */
 #ifndef SLUICE_OPTIONS_H
 #define SLUICE_OPTIONS_H
 

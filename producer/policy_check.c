@@ -11,8 +11,7 @@
 
 static const char about[] =
     "Reads a policy as `policy apply` and the workers would, and says whether it is right. What is wrong is told with its line "
-    "and "
-    "column, and with what to do. Notes on what is allowed but hardly meant do not change the exit status.\n"
+    "and column, and with what to do. Notes on what is allowed but hardly meant do not change the exit status.\n"
     "\n"
     "A policy is one YAML file for the whole installation:\n"
     "\n"

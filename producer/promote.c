@@ -106,7 +106,7 @@ int command_promote(int argc, char **argv) {
         {"reason", "TEXT", OPTION_TEXT, &promote.reason, .help = "why, for those who read the history"},
         {"expires-at", "TIME", OPTION_TEXT, &promote.expires_at, .help = "wait no longer than until then (RFC 3339)"},
         {"dry-run", NULL, OPTION_FLAG, &promote.dry_run, .help = "say how the conditions stand now, and change nothing"},
-        PUBLISH_OPTIONS(&promote.publication.options),
+        PUBLISH_OPTIONS(&promote.publication.options, "promotionId"),
     };
     const struct usage usage = {"promote", "--release-ref SHA --target-env ENV [OPTION...]", about, examples, OPTIONS(options)};
     int status;

@@ -17,8 +17,9 @@ struct publish_options {
 };
 
 #define PUBLISH_TIMEOUT_DEFAULT (10 * 60 * INT64_C(1000000))
-#define PUBLISH_TIMEOUT_HELP "how long to wait for the final answer, as 30s or 2h (default: 10m)"
-#define PUBLISH_OPTIONS(o)                                                                                                       \
+#define PUBLISH_TIMEOUT_HELP "how long to wait for the final answer, as 30s or 2h"
+/* `named`: what --json names beside the rest, as "promotionId". */
+#define PUBLISH_OPTIONS(o, named)                                                                                                \
     {"project",                                                                                                                  \
      "PROJECT",                                                                                                                  \
      OPTION_TEXT,                                                                                                                \
@@ -33,7 +34,9 @@ struct publish_options {
                  "else random"},                                                                                                 \
         {"source", "SOURCE", OPTION_TEXT, &(o)->source, .help = "of the event; in CI the run's URL, else /sluice/cli/<host>"},   \
         SETTINGS_OPTION(&(o)->config), {                                                                                         \
-        "json", NULL, OPTION_FLAG, &(o)->json, .help = "print one JSON document"                                                 \
+        "json", NULL, OPTION_FLAG, &(o)->json,                                                                                   \
+            .help = "print {" named                                                                                              \
+                    ", project, source, id, topic, partition, offset}, with --wait also result: the last answer's data"          \
     }
 
 struct publication {

@@ -35,8 +35,10 @@ int command_schema_list(int argc, char **argv) {
 
 int command_schema_print(int argc, char **argv) {
     const char *name = NULL;
+    bool json = false;
     const struct option options[] = {
-        {"NAME", NULL, OPTION_POSITION, &name, .help = "as 'sluice schema list' has it", .required = true}};
+        {"NAME", NULL, OPTION_POSITION, &name, .help = "as 'sluice schema list' has it", .required = true},
+        {"json", NULL, OPTION_FLAG, &json, .help = "changes nothing: a schema is a JSON document"}};
     const struct usage usage = {
         "schema print", "NAME",
         "Prints a built-in JSON Schema, for an editor, another validator, or 'sluice schema validate'.\n"
@@ -181,12 +183,11 @@ static int compile_schema(const char *name, struct remotes *remotes, struct sche
 
 static const char about[] =
     "Checks JSON files against a JSON Schema of draft-07. FILE may be - for standard input. SCHEMA is a file or a built-in name "
-    "(see "
-    "'sluice schema list').\n"
+    "(see 'sluice schema list').\n"
     "\n"
     "`format` is asserted, numbers are compared exactly, and `pattern` is an ECMA-262 regular expression. What a $ref names in "
-    "another "
-    "document is looked for where --remote says, never on the network; the draft-07 meta-schema is built in (draft-07), so that "
+    "another document is looked for where --remote says, never on the network; the draft-07 meta-schema is built in (draft-07), "
+    "so that "
     "'sluice schema validate draft-07 my.schema.json' checks a schema.\n"
     "\n"
     "Each problem is told with a JSON Pointer to where it is. Reading is strict (RFC 8259: UTF-8, nothing after the end).\n"

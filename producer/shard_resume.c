@@ -23,8 +23,7 @@ enum { REASON_MAX = 1024, SCAN_S = 60 };
 static const char about[] =
     "Lets a stopped shard go on. It accepts what was lost, for ever: an input position that is not in the log moves to the log's "
     "start, and results that the ledger does not know count as settled, so that later ones may repeat their sequence numbers. "
-    "The "
-    "ledger gets a row that names the reason, the login and what moved. Look at `sluice shard show` first.\n"
+    "The ledger gets a row that names the reason, the login and what moved. Look at `sluice shard show` first.\n"
     "\n"
     "Exit status: 0 resumed, 1 the shard is not stopped, 2 could not do it.";
 

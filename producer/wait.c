@@ -42,7 +42,7 @@ int command_wait(int argc, char **argv) {
          .environment = "SLUICE_PROJECT, GITHUB_REPOSITORY, CI_PROJECT_PATH"},
         {"timeout", "D", OPTION_DURATION, &timeout, .help = PUBLISH_TIMEOUT_HELP},
         SETTINGS_OPTION(&path),
-        {"json", NULL, OPTION_FLAG, &json, .help = "print the last answer's data"},
+        {"json", NULL, OPTION_FLAG, &json, .help = "print the last answer's data; nothing when there is none"},
     };
     const struct usage usage = {"wait", "PROMOTION-ID [OPTION...]", about,
                                 "sluice wait k3t7xw2m5qzr4c6n7v2d5h6sfa --project acme/shop", OPTIONS(options)};

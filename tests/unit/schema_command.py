@@ -91,6 +91,14 @@ def command(tap, folder):
         for name in names:
             text = subprocess.run(["sluice", "schema", "print", name], capture_output=True, check=True).stdout
             equal(validate("draft-07", "-", text=text).returncode, 0, f"the exit status for {name}")
+    with tap.case("what cannot be written is not told: 2, whatever the verdict"):
+        for arguments in (("schema", "list"), ("schema", "print", "draft-07"), ("config", "--reference"), ("--help",),
+                          ("schema", "validate", folder / "string.json", folder / "good.json")):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(["sluice", *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, timeout=60)
+            equal((done.returncode, done.stderr.count(b"\n")), (2, 1), f"exit status and lines on stderr of {arguments}")
+    with tap.case("a schema is printed with --json too"):
+        equal(subprocess.run(["sluice", "schema", "print", "draft-07", "--json"], capture_output=True).returncode, 0, "the exit status")
 
 
 def main():

@@ -93,6 +93,19 @@ static void durations_have_one_unit(void **state) {
     assert_false(text_parse_duration(SLICE("1d2h"), &d));
 }
 
+static void durations_are_written_in_the_largest_whole_unit(void **state) {
+    (void)state;
+    const struct {
+        int64_t microseconds;
+        const char *text;
+    } rows[] = {{600000000, "10m"}, {30000000, "30s"}, {90000000, "90s"}, {500000, "500ms"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[24];
+        text_duration(text, sizeof text, rows[i].microseconds);
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
 static void numbers_are_digits_and_do_not_overflow(void **state) {
     (void)state;
     uint64_t n = 7;
@@ -119,6 +132,7 @@ int main(void) {
         cmocka_unit_test(base32_goes_there_and_back),
         cmocka_unit_test(murmur2_is_that_of_java_clients),
         cmocka_unit_test(durations_have_one_unit),
+        cmocka_unit_test(durations_are_written_in_the_largest_whole_unit),
         cmocka_unit_test(numbers_are_digits_and_do_not_overflow),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
