@@ -111,7 +111,13 @@ static void print_error(const char *message) {
 }
 
 void output_safe(FILE *to, struct slice text) {
-    for (size_t i = 0; i < text.n; i++) (void)fputc((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? ' ' : text.p[i], to);
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool escape =
+            c == 0xc2 && i + 1 < text.n && (unsigned char)text.p[i + 1] < 0xa0; /* U+0080 to U+009F: as ESC and a letter */
+        (void)fputc(c < ' ' || c == 0x7f || escape ? ' ' : c, to);
+        i += escape;
+    }
 }
 
 void output_error(const char *format, ...) {

@@ -33,7 +33,8 @@ void output_append(struct json_object *array, struct json_object *value);
 /* Writes the document, indented on a terminal and else as one line, and releases it. */
 void output_print(struct json_object *document);
 
-/* Text of others on its way to a terminal: control characters become spaces. */
+/* Text that a manifest, a request or a server brought, on its way to a terminal: control characters become spaces. Names that
+ * the contract limits to letters and digits do not need it. */
 void output_safe(FILE *to, struct slice text);
 
 /* "error: ..." on stderr, one line. */

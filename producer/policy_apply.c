@@ -136,8 +136,9 @@ static void print_policy(const struct pg_result *result, bool json) {
         output_print(document);
         return;
     }
-    (void)fprintf(stderr, "version %lld, %.*s, applied by %.*s at %.*s\n", (long long)pg_get_int(result, 0, 0), DIGEST_TEXT,
-                  digest_to, SLICE_ARG(actor), TEXT_INSTANT, at);
+    (void)fprintf(stderr, "version %lld, %.*s, applied by ", (long long)pg_get_int(result, 0, 0), DIGEST_TEXT, digest_to);
+    output_safe(stderr, actor);
+    (void)fprintf(stderr, " at %.*s\n", TEXT_INSTANT, at);
     (void)fwrite(text.p, 1, text.n, stdout);
 }
 

@@ -77,14 +77,18 @@ static void print_summary(const struct release *release) {
            SLICE_ARG(pg_get_bytes(found, 0, 0)), TEXT_INSTANT, at, DIGEST_TEXT, digest_to);
     for (size_t i = 0; i < pg_rows(artifacts); i++) {
         struct slice uri = pg_get_bytes(artifacts, i, 3);
-        printf("artifact %.*s (%.*s) %.*s%s%.*s\n", SLICE_ARG(pg_get_bytes(artifacts, i, 0)),
-               SLICE_ARG(pg_get_bytes(artifacts, i, 1)), SLICE_ARG(pg_get_bytes(artifacts, i, 2)), uri.p ? " at " : "",
-               SLICE_ARG(uri));
+        printf("artifact ");
+        output_safe(stdout, pg_get_bytes(artifacts, i, 0));
+        printf(" (%.*s) %.*s%s", SLICE_ARG(pg_get_bytes(artifacts, i, 1)), SLICE_ARG(pg_get_bytes(artifacts, i, 2)),
+               uri.p ? " at " : "");
+        output_safe(stdout, uri);
+        (void)putchar('\n');
     }
     for (size_t i = 0; i < pg_rows(history); i++) {
         text_instant(at, pg_get_instant(history, i, 1));
-        printf("promoted to %.*s at %.*s for %.*s\n", SLICE_ARG(pg_get_bytes(history, i, 0)), TEXT_INSTANT, at,
-               SLICE_ARG(pg_get_bytes(history, i, 2)));
+        printf("promoted to %.*s at %.*s for ", SLICE_ARG(pg_get_bytes(history, i, 0)), TEXT_INSTANT, at);
+        output_safe(stdout, pg_get_bytes(history, i, 2));
+        (void)putchar('\n');
     }
 }
 

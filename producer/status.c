@@ -80,8 +80,11 @@ static void print_unmet(const struct json *decision) {
         struct slice type = json_get_text(condition, "type"), subject = json_get_text(condition, "subject"),
                      message = json_get_text(condition, "message");
         if (slice_is(json_get_text(condition, "status"), "met")) continue;
-        printf("      %s%.*s %.*s:%s %.*s\n", output_colour(stdout, OUTPUT_YELLOW), SLICE_ARG(type), SLICE_ARG(subject),
-               output_colour(stdout, OUTPUT_PLAIN), SLICE_ARG(message));
+        printf("      %s%.*s ", output_colour(stdout, OUTPUT_YELLOW), SLICE_ARG(type));
+        output_safe(stdout, subject);
+        printf(":%s ", output_colour(stdout, OUTPUT_PLAIN));
+        output_safe(stdout, message);
+        (void)putchar('\n');
     }
 }
 

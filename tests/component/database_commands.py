@@ -196,6 +196,12 @@ def check_release(tap, bench):
         for own, before in ((b"{}", {}), (b'{"gitSha": 1.50}\n', {"gitSha": 1.5})):
             bench.sql("UPDATE release SET manifest = %s", (own,))
             equal(json.loads(bench.sluice(*show, "--with-history").stdout), before | {"promotionHistory": [entry]}, "the document")
+    with tap.case("what others wrote cannot steer the terminal that it is shown on"):
+        bench.sql("UPDATE promotion SET requester = %s", ("user:\x1b[2Jx\u009b2J",))
+        bench.sql("UPDATE artifact SET uri = %s WHERE position = 0", ("ghcr.io/\x1b]0;x\x07",))
+        shown = bench.sluice(*show).stdout
+        true("ghcr.io/ ]0;x " in shown and "user: [2Jx 2J" in shown, repr(shown))
+        true(not any(character in shown for character in "\x1b\x07\u009b"), repr(shown))
     with tap.case("an unknown release is status 1"):
         equal(bench.sluice("release", "show", SHA, "--project", "acme/other").returncode, 1, "the status")
 
