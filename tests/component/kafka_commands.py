@@ -213,6 +213,23 @@ def waiting(check, worker):
                                ("promotion.promoted", promotion("n-1", "promoted", True), partition, True))
         promote(3, "--id", "n-1", "--source", "/test", "--wait", "--timeout", "5s")
         answers.join()
+    with check.case("answers_to_another_request_that_had_the_same_id_are_none"):
+        refused = {"project": "acme/shop", "request": {"source": "/test", "id": "k-1"}, "final": True, "code": "event-id-conflict",
+                   "message": "used before"}
+        before = promotion("k-1", "promoted", True) | {"release": {"gitSha": "9" * 40}}
+        answers = worker.later(("promotion.promoted", before, partition),
+                               ("promotion.promoted", promotion("k-1", "promoted", True) | {"environment": "dev"}, partition),
+                               ("event.refused", refused, partition))
+        out, _ = promote(1, "--id", "k-1", "--source", "/test", "--wait")
+        answers.join()
+        tap.true("event-id-conflict" in out, out)
+    with check.case("a_request_that_waits_is_not_refused_because_its_id_was_used_again"):
+        answers = worker.later(("promotion.waiting", promotion("k-2", "waiting", False, UNMET), partition),
+                               ("event.refused", refused | {"request": {"source": "/test", "id": "k-2"}}, partition),
+                               ("promotion.promoted", promotion("k-2", "promoted", True), partition))
+        out, _ = promote(0, "--id", "k-2", "--source", "/test", "--wait")
+        answers.join()
+        tap.true("promoted: acme/shop" in out, out)
     with check.case("a_time_out_is_3_and_says_how_to_go_on"):
         out, err = promote(3, "--id", "t-1", "--source", "/test", "--wait", "--timeout", "1s", "--json")
         tap.true("sluice wait " + promotion_of("/test", "t-1") in err, err)
