@@ -1,8 +1,9 @@
 #!/bin/bash
 # Builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests:
 #   tests/run.sh [unit|component|system|full|lint] [filter]
-# Without an argument: unit, component and system. full: these, and every test that is too long for each change. lint: what
-# clang, clang-tidy, clang-format and cppcheck say.
+#   tests/run.sh model|sim|torture|fuzz|faults|bench [option...]    one proof alone, at any length; --help says how
+# Without an argument: unit, component and system, and a short form of each proof. full: these, and every test that is too long
+# for each change. lint: what clang, clang-tidy, clang-format and cppcheck say.
 # filter: only programs whose name (as printed) contains it. Ends with the line "N passed, N failed, N skipped";
 # exit status 0 when none failed, 1 when one did, 2 when the tests could not be run. README.md beside this file says more.
 set -euo pipefail
@@ -13,12 +14,14 @@ python=/usr/bin/python3 # the one that Debian's packages belong to
 
 fail() { echo "run.sh: $*" >&2; exit 2; }
 
-kinds=(unit component system)
+proofs=(model sim torture fuzz faults bench) # each has a folder with run.sh, which takes options, and short.sh, which is TAP and calls it
+kinds=(unit component system "${proofs[@]}")
 full=no
 case ${1-} in
 unit | component | system | lint) kinds=("$1"); shift ;;
 full) full=yes; shift ;;
--h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit ;;
+model | sim | torture | fuzz | faults | bench) exec "$root/tests/$1/run.sh" "${@:2}" ;;
+-h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
 -*) fail "unknown option '$1'; see tests/run.sh --help" ;;
 esac
 filter=${1-}
@@ -154,6 +157,11 @@ programs() { # kind
         name=$(basename "$source" .c)
         printf '%s\t%s\t%s\n' "$1/$name" "$source" "$build/tests/$1/$name"
     done
+    if [[ " ${proofs[*]} " == *" $1 "* ]]; then
+        source=$root/tests/$1/short.sh
+        [ ! -e "$source" ] || printf '%s\t%s\t%s\n' "$1/short" "$source" /bin/bash
+        return
+    fi
     for source in "$root/tests/$1"/*.py "$root/tests/$1"/contract/*.py "$root/tests/$1"/*.sh; do
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
@@ -170,7 +178,7 @@ programs() { # kind
 
 run_kind() { # kind
     local name source command needs_stack=yes
-    case $1 in unit | lint) needs_stack=no ;; esac
+    case $1 in component | system) ;; *) needs_stack=no ;; esac
     while IFS=$'\t' read -r name source command <&3; do
         [[ $name == *"$filter"* ]] || continue
         [ $needs_stack = no ] || start_stack
