@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { STATEMENTS_MAX = 96, BYTES_KEPT = 12 * 1024 * 1024 };
+enum { STATEMENTS_MAX = 96, CALLS_MAX = 32, BYTES_KEPT = 12 * 1024 * 1024, COPY_CHUNK = 32 * 1024 };
 
 struct pg {
     const struct pg_options *options;
@@ -246,19 +246,20 @@ static bool send_call(struct pg *pg, const struct pg_call *call) {
 static const struct pg_statement begin_block = {"begin", (const unsigned char *)"BEGIN"};
 static const struct pg_statement commit_block = {"commit", (const unsigned char *)"COMMIT"};
 
-/* What one pipeline sends: with PG_COMMIT the calls between BEGIN and COMMIT, and a statement that this connection has not seen
+/* What one pipeline sends: calls, perhaps behind a BEGIN or before a COMMIT, and a statement that this connection has not seen
  * behind its preparation. */
 struct pipeline {
-    enum pg_mode mode;
     struct pg_call *calls;
     size_t count; /* with BEGIN and COMMIT */
+    bool begins, commits;
+    bool writes; /* its last statement makes something last */
     struct pg_call begin, commit;
 };
 
 static struct pg_call *call_at(struct pipeline *pipeline, size_t i) {
-    if (pipeline->mode != PG_COMMIT) return &pipeline->calls[i];
-    if (i == 0) return &pipeline->begin;
-    return i == pipeline->count - 1 ? &pipeline->commit : &pipeline->calls[i - 1];
+    if (pipeline->begins && i == 0) return &pipeline->begin;
+    if (pipeline->commits && i == pipeline->count - 1) return &pipeline->commit;
+    return &pipeline->calls[i - pipeline->begins];
 }
 
 static int send_all(struct pg *pg, struct pipeline *pipeline, bool prepares[], struct error *error) {
@@ -296,7 +297,7 @@ static PGresult *next_result(struct pg *pg, int64_t deadline, bool may_be_done, 
 
 /* Takes the results in. Returns 0, or -1 with the first error; the connection is then at the end of the pipeline or gone. */
 static int receive_all(struct pg *pg, struct pipeline *pipeline, const bool prepares[], int64_t deadline, struct error *error) {
-    bool writes = pipeline->mode != PG_READ, failed = false, end = false, preparing = prepares[0];
+    bool writes = pipeline->writes, failed = false, end = false, preparing = prepares[0];
     for (size_t at = 0;;) {
         struct pg_call *call = at < pipeline->count ? call_at(pipeline, at) : NULL;
         PGresult *result = next_result(pg, deadline, writes && !failed, &end, failed ? NULL : error);
@@ -353,22 +354,113 @@ static size_t bytes_sent(const struct pg_call *calls, size_t count) {
     return bytes;
 }
 
-int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, struct error *error) {
-    enum { CALLS_MAX = 32 };
+static int run_pipeline(struct pg *pg, struct pipeline *pipeline, int64_t deadline, struct error *error) {
     bool prepares[CALLS_MAX + 2];
+    pipeline->begin.statement = &begin_block;
+    pipeline->commit.statement = &commit_block;
+    int outcome = send_all(pg, pipeline, prepares, error);
+    if (outcome == 0) outcome = receive_all(pg, pipeline, prepares, deadline, error);
+    pg_results_free(&pipeline->begin, 1);
+    pg_results_free(&pipeline->commit, 1);
+    if (pg->connection && outcome == 0 && !PQexitPipelineMode(pg->connection)) outcome = set_lost(pg, ERROR_UNAVAILABLE, error);
+    return outcome;
+}
+
+/* ---- COPY ---- */
+
+/* The next result of a statement outside a pipeline, which nothing has made to last; NULL when the connection was lost. */
+static PGresult *copy_result(struct pg *pg, int64_t deadline, struct error *error) {
+    if (wait_for_result(pg, deadline, false, error)) return NULL;
+    PGresult *result = PQgetResult(pg->connection);
+    if (!result) (void)set_lost(pg, ERROR_UNAVAILABLE, error);
+    return result;
+}
+
+/* libpq has no room for more until some of what it holds is sent. */
+static int wait_to_send(struct pg *pg, int64_t deadline, struct error *error) {
+    struct pollfd wait = {.fd = PQsocket(pg->connection), .events = POLLIN | POLLOUT};
+    int64_t now = now_ms();
+    if (now >= deadline) {
+        pg_disconnect(pg);
+        return error_set(error, ERROR_UNAVAILABLE, "database-slow", "Postgres did not take the rows of a COPY in time");
+    }
+    bool lost = poll(&wait, 1, (int)(deadline - now)) < 0 && errno != EINTR;
+    if (!lost && wait.revents & (POLLIN | POLLERR | POLLHUP)) lost = !PQconsumeInput(pg->connection);
+    return lost || PQflush(pg->connection) < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
+}
+
+static int send_rows(struct pg *pg, struct slice rows, int64_t deadline, struct error *error) {
+    int taken = 0;
+    for (size_t at = 0; at < rows.n; at += taken ? COPY_CHUNK : 0) {
+        size_t size = rows.n - at < COPY_CHUNK ? rows.n - at : COPY_CHUNK;
+        taken = PQputCopyData(pg->connection, rows.p + at, (int)size);
+        if (taken < 0) return set_lost(pg, ERROR_UNAVAILABLE, error);
+        if (!taken && wait_to_send(pg, deadline, error)) return -1;
+    }
+    return 0;
+}
+
+static int end_rows(struct pg *pg, int64_t deadline, struct error *error) {
+    int taken;
+    while (!(taken = PQputCopyEnd(pg->connection, NULL)))
+        if (wait_to_send(pg, deadline, error)) return -1;
+    return taken < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
+}
+
+/* One COPY ... FROM STDIN: sent in pieces, so that libpq holds no second copy of all rows. */
+static int run_copy(struct pg *pg, const struct pg_call *call, int64_t deadline, struct error *error) {
+    static const struct slice trailer = {"\377\377", 2};
+    if (!PQsendQuery(pg->connection, (const char *)call->statement->text)) return set_lost(pg, ERROR_UNAVAILABLE, error);
+    PGresult *result = copy_result(pg, deadline, error);
+    if (result && PQresultStatus(result) == PGRES_COPY_IN) {
+        PQclear(result);
+        if (send_rows(pg, buf_slice(&call->parameters->bytes), deadline, error) || send_rows(pg, trailer, deadline, error) ||
+            end_rows(pg, deadline, error))
+            return -1;
+        result = copy_result(pg, deadline, error);
+    }
+    if (!result) return -1;
+    int outcome = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : set_refused(pg, result, call->statement->name, false, error);
+    while (result && pg->connection) { /* up to the statement's end */
+        PQclear(result);
+        if (wait_for_result(pg, deadline, false, outcome ? NULL : error)) return -1;
+        result = PQgetResult(pg->connection);
+    }
+    PQclear(result);
+    return outcome;
+}
+
+static bool is_copy(const struct pg_call *call) { return call->parameters && call->parameters->form.copy; }
+
+/* In order: what stands between two COPYs is one pipeline. */
+static int run_calls(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, int64_t deadline,
+                     struct error *error) {
+    bool block = mode == PG_COMMIT, open = false;
+    for (size_t at = 0, next; at < count || open; at = next) {
+        for (next = at; next < count && !is_copy(&calls[next]);) next++;
+        bool begins = block && !open, commits = block && next == count;
+        struct pipeline pipeline = {.calls = calls + at,
+                                    .count = next - at + begins + commits,
+                                    .begins = begins,
+                                    .commits = commits,
+                                    .writes = mode == PG_WRITE || commits};
+        if (pipeline.count && run_pipeline(pg, &pipeline, deadline, error)) return -1;
+        open = block && !commits;
+        if (next < count && run_copy(pg, &calls[next++], deadline, error)) return -1;
+    }
+    return 0;
+}
+
+int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, struct error *error) {
     assert(count > 0 && count <= CALLS_MAX && (mode != PG_WRITE || count == 1));
-    struct pipeline pipeline = {
-        mode, calls, count + (mode == PG_COMMIT ? 2 : 0), {&begin_block, NULL, NULL}, {&commit_block, NULL, NULL}};
     for (size_t i = 0; i < count; i++) {
         calls[i].result = NULL;
+        assert(!is_copy(&calls[i]) || mode == PG_COMMIT);
         if (calls[i].parameters && calls[i].parameters->bytes.failed) return error_memory(error);
     }
     if (pg_connect(pg, error)) return -1;
     int64_t deadline = now_ms() + or_default(pg->options->call_ms, 30000);
-    int outcome = send_all(pg, &pipeline, prepares, error);
-    if (outcome == 0) outcome = receive_all(pg, &pipeline, prepares, deadline, error);
-    pg_results_free(&pipeline.begin, 1);
-    pg_results_free(&pipeline.commit, 1);
+    int outcome = run_calls(pg, mode, calls, count, deadline, error);
     if (outcome) pg_results_free(calls, count);
     clean_up(pg, outcome);
     /* libpq never gives its buffers back: one exceptional batch would cost its size for ever. */

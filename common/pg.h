@@ -76,7 +76,11 @@ struct pg_parameters {
         size_t at, size;
     } values[PG_PARAMETERS_MAX];
     size_t count;
-    size_t missing; /* elements that the open array still lacks */
+    size_t missing; /* elements that the open array, or fields that the open row, still lacks */
+    struct {
+        bool copy;                   /* they are the data of a COPY */
+        size_t fields, column, left; /* of pg_column: fields of a row, the one that is kept, how many are still to come */
+    } form;
 };
 
 void pg_parameters_init(struct pg_parameters *parameters);
@@ -99,24 +103,34 @@ void pg_instant(struct pg_parameters *parameters, instant value);
 /* Days since 1970-01-01. */
 void pg_date(struct pg_parameters *parameters, int32_t days);
 
+/* ---- rows of a table, written field by field in one order, for either way to get them there ---- */
+
+/* Many rows are cheaper by COPY: pg_copy begins the data of a COPY ... FROM STDIN (FORMAT binary), and each pg_row a row of so
+ * many fields. There is nothing else in these parameters. */
+void pg_copy(struct pg_parameters *parameters);
+void pg_row(struct pg_parameters *parameters, size_t fields);
+/* Few rows are cheaper by an INSERT that takes an array a column: begins an array of one column. All `count` rows follow, with
+ * all their `fields`, of which only the field `column` (from 0) is kept. */
+void pg_column(struct pg_parameters *parameters, size_t column, size_t fields, size_t count);
+
 /* ---- calls ---- */
 
 struct pg_result;
 
 struct pg_call {
     const struct pg_statement *statement;
-    const struct pg_parameters *parameters; /* NULL when it takes none */
+    const struct pg_parameters *parameters; /* NULL when it takes none; of a COPY its data, begun by pg_copy */
     struct pg_result *result;               /* filled by pg_run; NULL before, and after a failure */
 };
 
 enum pg_mode {
     PG_READ,   /* no transaction block; a lost connection is ERROR_UNAVAILABLE */
     PG_WRITE,  /* one statement that commits by itself */
-    PG_COMMIT, /* between BEGIN and COMMIT; an error anywhere leaves nothing */
+    PG_COMMIT, /* between BEGIN and COMMIT; an error anywhere leaves nothing; the only one that may have a COPY */
 };
 
-/* Runs the calls in one round trip. 0: all of them succeeded and their results are the caller's, to be freed by pg_results_free.
- * -1: none has a result. */
+/* Runs the calls in order, in one round trip; a COPY is one of its own, as Postgres allows none inside a pipeline. 0: all of them
+ * succeeded and their results are the caller's, to be freed by pg_results_free. -1: none has a result. */
 int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, struct error *error);
 void pg_results_free(struct pg_call *calls, size_t count);
 /* One statement; NULL when it failed. Free with pg_result_free. */

@@ -2,6 +2,9 @@
 #include "store_pg.h"
 
 PG_STATEMENT(seen_periods);
+PG_STATEMENT(copy_ledger);
+PG_STATEMENT(copy_seen);
+PG_STATEMENT(copy_opened);
 PG_STATEMENT(commit_fence);
 PG_STATEMENT(commit_ledger);
 PG_STATEMENT(commit_seen);
@@ -13,6 +16,8 @@ PG_STATEMENT(commit_environments);
 PG_STATEMENT(commit_wakes);
 PG_STATEMENT(commit_wake_all);
 
+/* From so many rows on COPY costs Postgres less than an INSERT, for all that it is a round trip of its own. */
+enum { COPY_ROWS = 100 };
 enum { PERIOD_DAYS = 10 };
 static const instant day_us = (instant)24 * 3600 * 1000000, hour_us = (instant)3600 * 1000000, minute_us = (instant)60 * 1000000;
 
@@ -60,10 +65,31 @@ static int see_to_periods(struct store_pg *self, instant at, struct error *error
     return -1;
 }
 
-static instant now_of(const struct commit *commit, uint32_t shard) {
-    for (size_t i = 0; i < commit->shard_count; i++)
-        if (commit->shards[i].shard == shard) return commit->shards[i].now_at;
-    return commit->shards[0].now_at;
+/* A table that gets many rows: `put` writes one, its fields in the order of both statements. */
+struct table {
+    const struct pg_statement *insert, *copy;
+    size_t fields, row_size;
+    void (*put)(struct pg_parameters *p, const void *row, const struct commit *commit);
+};
+
+static void put_all(struct pg_parameters *p, const struct table *table, const void *rows, size_t n, const struct commit *commit) {
+    for (size_t i = 0; i < n; i++) table->put(p, (const char *)rows + i * table->row_size, commit);
+}
+
+static struct pg_parameters *put_rows(struct store_batch *batch, const struct table *table, const void *rows, size_t n,
+                                      const struct commit *commit) {
+    bool many = n >= COPY_ROWS && table->copy;
+    struct pg_parameters *p = store_pg_add(batch, many ? table->copy : table->insert);
+    if (many) pg_copy(p);
+    for (size_t i = 0; i < n && many; i++) {
+        pg_row(p, table->fields);
+        table->put(p, (const char *)rows + i * table->row_size, commit);
+    }
+    for (size_t column = 0; column < table->fields && !many; column++) {
+        pg_column(p, column, table->fields, n);
+        put_all(p, table, rows, n, commit);
+    }
+    return p;
 }
 
 static void put_fence(struct store_batch *batch, const struct commit *commit) {
@@ -87,33 +113,33 @@ static void put_fence(struct store_batch *batch, const struct commit *commit) {
     }
 }
 
-static void put_ledger(struct store_batch *batch, const struct ledger_row *rows, size_t n) {
-    struct pg_parameters *p = store_pg_add(batch, &commit_ledger);
-    COLUMN_INT(p, PG_INT8, rows, n, item->sequence);
-    COLUMN_INSTANT(p, rows, n, item->at);
-    COLUMN_INT(p, PG_INT8, rows, n, item->offset);
-    COLUMN_INT(p, PG_INT8, rows, n, item->control_version);
-    COLUMN_INT(p, PG_INT4, rows, n, item->shard);
-    COLUMN_INT(p, PG_INT4, rows, n, item->engine);
-    COLUMN_INT(p, PG_INT2, rows, n, item->kind);
-    COLUMN_INT(p, PG_INT2, rows, n, item->topic);
-    COLUMN_DIGEST(p, rows, n, item->input_digest);
-    COLUMN_DIGEST(p, rows, n, item->decision_digest);
-    COLUMN_DIGEST(p, rows, n, item->hash);
+static void put_ledger(struct pg_parameters *p, const void *row, const struct commit *commit) {
+    const struct ledger_row *r = row;
+    (void)commit;
+    pg_int(p, PG_INT8, (int64_t)r->sequence);
+    pg_instant(p, r->at);
+    pg_int(p, PG_INT8, (int64_t)r->offset);
+    pg_int(p, PG_INT8, (int64_t)r->control_version);
+    pg_int(p, PG_INT4, r->shard);
+    pg_int(p, PG_INT4, r->engine);
+    pg_int(p, PG_INT2, r->kind);
+    pg_int(p, PG_INT2, r->topic);
+    pg_digest(p, &r->input_digest);
+    pg_digest(p, &r->decision_digest);
+    pg_digest(p, &r->hash);
     /* a row that no record caused has an empty input, whatever it is called */
-    COLUMN_BYTES(p, PG_BYTEA, rows, n, item->input.p ? item->input : SLICE(""));
-    COLUMN_BYTES(p, PG_BYTEA, rows, n, item->decision.p ? item->decision : SLICE(""));
+    pg_bytes(p, PG_BYTEA, r->input.p ? r->input : SLICE(""));
+    pg_bytes(p, PG_BYTEA, r->decision.p ? r->decision : SLICE(""));
 }
 
-static void put_seen(struct store_batch *batch, const struct commit *commit) {
-    struct pg_parameters *p = store_pg_add(batch, &commit_seen);
-    const struct commit_seen *seen = commit->seen;
-    size_t n = commit->seen_count;
-    COLUMN_INT(p, PG_INT8, seen, n, item->sequence);
-    COLUMN(p, PG_DATE, seen, n, pg_date(p, period_of(now_of(commit, item->shard))));
-    COLUMN_INT(p, PG_INT4, seen, n, item->shard);
-    COLUMN_UUID(p, seen, n, item->key);
-    COLUMN_DIGEST(p, seen, n, item->content);
+/* All shards of a batch have its `now`. */
+static void put_seen(struct pg_parameters *p, const void *row, const struct commit *commit) {
+    const struct commit_seen *r = row;
+    pg_int(p, PG_INT8, (int64_t)r->sequence);
+    pg_date(p, period_of(commit->shards[0].now_at));
+    pg_int(p, PG_INT4, r->shard);
+    pg_uuid(p, r->key);
+    pg_digest(p, &r->content);
 }
 
 static void put_releases(struct store_batch *batch, const struct commit_release *releases, size_t n) {
@@ -156,55 +182,39 @@ static void put_artifacts(struct store_batch *batch, const struct commit_release
 }
 
 /* What only a waiting promotion has, and what only a decided one has, is NULL otherwise. */
-static void put_wake_at(struct pg_parameters *p, const struct promotion_row *row) {
-    if (row->outcome == PROMOTION_WAITING)
-        pg_instant(p, row->wake_at);
-    else
-        pg_null(p, PG_INSTANT);
-}
-
-static void put_decided(struct pg_parameters *p, const struct promotion_row *row) {
-    if (row->outcome == PROMOTION_WAITING)
+static void put_promotion(struct pg_parameters *p, const void *row, const struct commit *commit) {
+    const struct promotion_row *r = row;
+    bool waits = r->outcome == PROMOTION_WAITING;
+    (void)commit;
+    pg_int(p, PG_INT8, (int64_t)r->opened_sequence);
+    pg_int(p, PG_INT8, (int64_t)r->answered_sequence);
+    if (waits)
         pg_null(p, PG_INT8);
     else
-        pg_int(p, PG_INT8, (int64_t)row->decided_sequence);
+        pg_int(p, PG_INT8, (int64_t)r->decided_sequence);
+    pg_instant(p, r->opened_at);
+    pg_instant(p, r->expires_at);
+    if (waits)
+        pg_instant(p, r->wake_at);
+    else
+        pg_null(p, PG_INSTANT);
+    pg_int(p, PG_INT4, r->shard);
+    pg_int(p, PG_INT4, r->revision);
+    pg_int(p, PG_INT2, r->outcome);
+    pg_uuid(p, r->id);
+    pg_bytes(p, PG_TEXT, r->project);
+    pg_bytes(p, PG_TEXT, r->git_sha);
+    pg_bytes(p, PG_TEXT, r->environment);
+    pg_bytes(p, PG_TEXT, r->requester);
+    pg_bytes(p, PG_TEXT, r->source);
+    pg_bytes(p, PG_TEXT, r->event_id);
+    pg_bytes(p, PG_TEXT, waits ? r->conditions : (struct slice){0});
 }
 
-static struct slice conditions_of(const struct promotion_row *row) {
-    return row->outcome == PROMOTION_WAITING ? row->conditions : (struct slice){0};
-}
-
-/* commit_opened and commit_changed take the same columns. */
-static struct pg_parameters *put_promotions(struct store_batch *batch, const struct pg_statement *statement,
-                                            const struct promotion_row *rows, size_t n) {
-    struct pg_parameters *p = store_pg_add(batch, statement);
-    COLUMN_INT(p, PG_INT8, rows, n, item->opened_sequence);
-    COLUMN_INT(p, PG_INT8, rows, n, item->answered_sequence);
-    COLUMN(p, PG_INT8, rows, n, put_decided(p, item));
-    COLUMN_INSTANT(p, rows, n, item->opened_at);
-    COLUMN_INSTANT(p, rows, n, item->expires_at);
-    COLUMN(p, PG_INSTANT, rows, n, put_wake_at(p, item));
-    COLUMN_INT(p, PG_INT4, rows, n, item->shard);
-    COLUMN_INT(p, PG_INT4, rows, n, item->revision);
-    COLUMN_INT(p, PG_INT2, rows, n, item->outcome);
-    COLUMN_UUID(p, rows, n, item->id);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->project);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->git_sha);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->environment);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->requester);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->source);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, item->event_id);
-    COLUMN_BYTES(p, PG_TEXT, rows, n, conditions_of(item));
-    return p;
-}
-
-static void put_changed(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
-    pg_int(put_promotions(batch, &commit_changed, rows, n), PG_INT8, (int64_t)n);
-}
-
-static void put_opened(struct store_batch *batch, const struct promotion_row *rows, size_t n) {
-    (void)put_promotions(batch, &commit_opened, rows, n);
-}
+static const struct table ledger = {&commit_ledger, &copy_ledger, 13, sizeof(struct ledger_row), put_ledger};
+static const struct table seen = {&commit_seen, &copy_seen, 5, sizeof(struct commit_seen), put_seen};
+static const struct table opened = {&commit_opened, &copy_opened, 17, sizeof(struct promotion_row), put_promotion};
+static const struct table changed = {&commit_changed, NULL, 17, sizeof(struct promotion_row), put_promotion};
 
 static void put_environments(struct store_batch *batch, const struct commit_environment *rows, size_t n) {
     struct pg_parameters *p = store_pg_add(batch, &commit_environments);
@@ -242,15 +252,17 @@ int store_pg_commit(struct store *store, const struct commit *commit, struct err
     for (size_t i = 0; i < commit->shard_count && commit->seen_count; i++)
         if (see_to_periods(batch.store, commit->shards[i].now_at, error)) return -1;
     put_fence(&batch, commit);
-    if (commit->row_count) put_ledger(&batch, commit->rows, commit->row_count);
-    if (commit->seen_count) put_seen(&batch, commit);
+    /* What ends makes room for what opens: there is one open promotion of a release and environment. */
+    if (commit->changed_count)
+        pg_int(put_rows(&batch, &changed, commit->changed, commit->changed_count, commit), PG_INT8,
+               (int64_t)commit->changed_count);
+    if (commit->row_count) put_rows(&batch, &ledger, commit->rows, commit->row_count, commit);
+    if (commit->seen_count) put_rows(&batch, &seen, commit->seen, commit->seen_count, commit);
+    if (commit->opened_count) put_rows(&batch, &opened, commit->opened, commit->opened_count, commit);
     if (commit->release_count) {
         put_releases(&batch, commit->releases, commit->release_count);
         put_artifacts(&batch, commit->releases, commit->release_count);
     }
-    /* What ends makes room for what opens: there is one open promotion of a release and environment. */
-    if (commit->changed_count) put_changed(&batch, commit->changed, commit->changed_count);
-    if (commit->opened_count) put_opened(&batch, commit->opened, commit->opened_count);
     if (commit->environment_count) put_environments(&batch, commit->environments, commit->environment_count);
     if (commit->wake_count) put_wakes(&batch, commit->wakes, commit->wake_count);
     put_wake_all(&batch, commit);

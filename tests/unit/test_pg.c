@@ -37,6 +37,64 @@ static void a_url_that_is_none_is_not_taken_for_a_database_name(void **state) {
     }
 }
 
+/* The same three fields of two rows, as put by the tables that get many rows. */
+static void put_fields(struct pg_parameters *parameters) {
+    for (int row = 1; row <= 2; row++) {
+        if (parameters->form.copy) pg_row(parameters, 3);
+        pg_int(parameters, PG_INT2, row);
+        if (row == 1)
+            pg_null(parameters, PG_INSTANT);
+        else
+            pg_instant(parameters, 946684800000007);
+        pg_bytes(parameters, PG_TEXT, SLICE("ab"));
+    }
+}
+
+static void rows_have_the_form_that_copy_reads(void **state) {
+    (void)state;
+    static const char expected[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
+                                   "\0\3\0\0\0\2\0\1\377\377\377\377\0\0\0\2ab"
+                                   "\0\3\0\0\0\2\0\2\0\0\0\10\0\0\0\0\0\0\0\7\0\0\0\2ab";
+    struct pg_parameters parameters;
+    pg_parameters_init(&parameters);
+    pg_copy(&parameters);
+    put_fields(&parameters);
+    assert_int_equal(parameters.missing, 0);
+    assert_int_equal(parameters.values[0].size, sizeof expected - 1);
+    assert_memory_equal(parameters.bytes.p, expected, sizeof expected - 1);
+    pg_parameters_reset(&parameters);
+    assert_false(parameters.form.copy);
+    pg_parameters_release(&parameters);
+}
+
+static void a_column_keeps_one_field_of_each_row(void **state) {
+    (void)state;
+    struct pg_parameters rows, arrays;
+    pg_parameters_init(&rows);
+    pg_parameters_init(&arrays);
+    for (size_t column = 0; column < 3; column++) {
+        pg_column(&rows, column, 3, 2);
+        put_fields(&rows);
+    }
+    pg_int(&rows, PG_INT8, 2); /* a parameter of its own behind them */
+    pg_array(&arrays, PG_INT2, 2);
+    pg_int(&arrays, PG_INT2, 1);
+    pg_int(&arrays, PG_INT2, 2);
+    pg_array(&arrays, PG_INSTANT, 2);
+    pg_null(&arrays, PG_INSTANT);
+    pg_instant(&arrays, 946684800000007);
+    pg_array(&arrays, PG_TEXT, 2);
+    pg_bytes(&arrays, PG_TEXT, SLICE("ab"));
+    pg_bytes(&arrays, PG_TEXT, SLICE("ab"));
+    pg_int(&arrays, PG_INT8, 2);
+    assert_int_equal(rows.count, arrays.count);
+    assert_int_equal(rows.bytes.n, arrays.bytes.n);
+    assert_memory_equal(rows.bytes.p, arrays.bytes.p, arrays.bytes.n);
+    for (size_t i = 0; i < rows.count; i++) assert_int_equal(rows.values[i].size, arrays.values[i].size);
+    pg_parameters_release(&rows);
+    pg_parameters_release(&arrays);
+}
+
 static void arrays_have_the_form_that_array_recv_reads(void **state) {
     (void)state;
     static const unsigned char expected[] = {0,    0,    0,    1,   0,   0,   0, 1, 0, 0,
@@ -77,6 +135,8 @@ int main(void) {
         cmocka_unit_test(sqlstates_decide_what_the_caller_does),
         cmocka_unit_test(a_url_that_is_none_is_not_taken_for_a_database_name),
         cmocka_unit_test(arrays_have_the_form_that_array_recv_reads),
+        cmocka_unit_test(rows_have_the_form_that_copy_reads),
+        cmocka_unit_test(a_column_keeps_one_field_of_each_row),
         cmocka_unit_test(an_empty_text_is_not_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
