@@ -51,8 +51,6 @@ void buf_append(struct buf *buf, struct slice bytes) {
     if (at) memcpy(at, bytes.p, bytes.n);
 }
 
-void buf_str(struct buf *buf, const char *text) { buf_append(buf, slice_str(text)); }
-
 void buf_char(struct buf *buf, char byte) { buf_append(buf, slice_of(&byte, 1)); }
 
 void buf_print(struct buf *buf, const char *format, ...) {

@@ -22,8 +22,9 @@ void buf_release(struct buf *buf);
 void buf_reset(struct buf *buf);
 
 void buf_append(struct buf *buf, struct slice bytes);
-void buf_str(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char byte);
+/* Inline, so that the length of a literal is known when it is compiled. */
+static inline void buf_str(struct buf *buf, const char *text) { buf_append(buf, slice_str(text)); }
 void buf_print(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Room for `size` more bytes at the end, counted as written; NULL (and failed) when they do not fit. */
 char *buf_reserve(struct buf *buf, size_t size);

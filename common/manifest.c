@@ -237,15 +237,21 @@ static struct manifest_reference reference_of(const struct json *reference) {
 }
 
 /* The members of a manifest that is right. */
+static int fill_artifacts(struct arena *arena, const struct json *array, struct artifact **ret_artifacts, size_t *ret_count) {
+    struct artifact *artifacts = ARENA_ARRAY(arena, struct artifact, array->count);
+    size_t count = 0;
+    if (!artifacts) return -1;
+    for (const struct json *artifact = array->first; artifact; artifact = artifact->next)
+        artifacts[count++] = (struct artifact){json_get_text(artifact, "name"), json_get_text(artifact, "type"),
+                                               json_get_text(artifact, "digest"), json_get_text(artifact, "uri")};
+    *ret_artifacts = artifacts;
+    *ret_count = count;
+    return 0;
+}
+
 static int fill(struct arena *arena, const struct json *root, struct manifest *manifest) {
-    const struct json *artifacts = json_get(root, "artifacts");
     manifest->git_sha = json_get_text(root, "gitSha");
-    manifest->artifacts = ARENA_ARRAY(arena, struct artifact, artifacts->count);
-    if (!manifest->artifacts) return -1;
-    for (const struct json *artifact = artifacts->first; artifact; artifact = artifact->next)
-        manifest->artifacts[manifest->artifact_count++] =
-            (struct artifact){json_get_text(artifact, "name"), json_get_text(artifact, "type"), json_get_text(artifact, "digest"),
-                              json_get_text(artifact, "uri")};
+    if (fill_artifacts(arena, json_get(root, "artifacts"), &manifest->artifacts, &manifest->artifact_count)) return -1;
     manifest->sbom = reference_of(json_get(root, "sbomReference"));
     manifest->evidence = reference_of(json_get(root, "evidenceReference"));
     manifest->attestation_enabled = slice_is(json_get_text(json_get(root, "attestation"), "status"), "enabled");
@@ -275,12 +281,26 @@ int manifest_read(struct arena *arena, struct slice text, manifest_problem *prob
     return 0;
 }
 
-int manifest_recall(struct arena *arena, struct slice text, struct manifest *ret_manifest) {
-    struct manifest manifest = {.text = text};
+void manifest_write_artifacts(struct buf *buf, const struct artifact *artifacts, size_t count) {
+    buf_char(buf, '[');
+    for (size_t i = 0; i < count; i++) {
+        buf_str(buf, i ? ",{\"name\":" : "{\"name\":");
+        json_write_string(buf, artifacts[i].name);
+        buf_str(buf, ",\"type\":");
+        json_write_string(buf, artifacts[i].type);
+        buf_str(buf, ",\"digest\":");
+        json_write_string(buf, artifacts[i].digest);
+        if (artifacts[i].uri.p) {
+            buf_str(buf, ",\"uri\":");
+            json_write_string(buf, artifacts[i].uri);
+        }
+        buf_char(buf, '}');
+    }
+    buf_char(buf, ']');
+}
+
+int manifest_read_artifacts(struct arena *arena, struct slice text, struct artifact **ret_artifacts, size_t *ret_count) {
     const struct json *root;
-    if (json_read_strict(arena, text, NULL, &root, NULL) || !is_kind(json_get(root, "artifacts"), JSON_ARRAY)) return -1;
-    manifest.root = root;
-    if (fill(arena, root, &manifest)) return -1;
-    *ret_manifest = manifest;
-    return 0;
+    if (json_read_strict(arena, text, NULL, &root, NULL) || !is_kind(root, JSON_ARRAY)) return -1;
+    return fill_artifacts(arena, root, ret_artifacts, ret_count);
 }

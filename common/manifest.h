@@ -53,9 +53,11 @@ int manifest_read(struct arena *arena, struct slice text, manifest_problem *prob
 /* The code of a problem that a schema's keyword found in a manifest. */
 const char *manifest_code(const char *keyword);
 
-/* Reads a manifest that was verified before: nothing is checked or hashed again, and `digest` is not set. -1: it is none, or
- * memory is exhausted. */
-int manifest_recall(struct arena *arena, struct slice text, struct manifest *ret_manifest);
+/* The artifacts alone, as a JSON array in the form that a manifest has them: what the store keeps at hand of a verified release,
+ * as a manifest is large and has much that no promotion asks for. Nothing is checked again. -1: it is none, or memory is
+ * exhausted. */
+void manifest_write_artifacts(struct buf *buf, const struct artifact *artifacts, size_t count);
+int manifest_read_artifacts(struct arena *arena, struct slice text, struct artifact **ret_artifacts, size_t *ret_count);
 
 /* `[docker://|oci://]host[:port]/repository[:tag][@digest]`
  *

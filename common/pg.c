@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { STATEMENTS_MAX = 96, CALLS_MAX = 32, BYTES_KEPT = 12 * 1024 * 1024, COPY_CHUNK = 32 * 1024 };
+enum { STATEMENTS_MAX = 96, CALLS_MAX = 32, BYTES_KEPT = 12 * 1024 * 1024, COPY_PIECE = 32 * 1024 };
 
 struct pg {
     const struct pg_options *options;
@@ -389,15 +389,32 @@ static int wait_to_send(struct pg *pg, int64_t deadline, struct error *error) {
     return lost || PQflush(pg->connection) < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
 }
 
-static int send_rows(struct pg *pg, struct slice rows, int64_t deadline, struct error *error) {
-    int taken = 0;
-    for (size_t at = 0; at < rows.n; at += taken ? COPY_CHUNK : 0) {
-        size_t size = rows.n - at < COPY_CHUNK ? rows.n - at : COPY_CHUNK;
-        taken = PQputCopyData(pg->connection, rows.p + at, (int)size);
+static int send_piece(struct pg *pg, struct slice piece, int64_t deadline, struct error *error) {
+    for (;;) {
+        int taken = PQputCopyData(pg->connection, piece.p, (int)piece.n);
+        if (taken > 0) return 0;
         if (taken < 0) return set_lost(pg, ERROR_UNAVAILABLE, error);
-        if (!taken && wait_to_send(pg, deadline, error)) return -1;
+        if (wait_to_send(pg, deadline, error)) return -1;
     }
-    return 0;
+}
+
+/* A failure of memory breaks off in the middle of the data, where only a new connection helps. */
+static int send_rows(struct pg *pg, const struct pg_rows *rows, int64_t deadline, struct error *error) {
+    struct pg_parameters *room = rows->room;
+    pg_parameters_reset(room);
+    pg_copy(room);
+    for (size_t i = 0; i < rows->count; i++) {
+        pg_row(room, rows->fields);
+        rows->put(room, (const char *)rows->first + i * rows->size, rows->context);
+        if (room->bytes.n < COPY_PIECE && i + 1 < rows->count) continue;
+        if (room->bytes.failed) {
+            pg_disconnect(pg);
+            return error_memory(error);
+        }
+        if (send_piece(pg, buf_slice(&room->bytes), deadline, error)) return -1;
+        buf_reset(&room->bytes);
+    }
+    return send_piece(pg, SLICE("\377\377"), deadline, error);
 }
 
 static int end_rows(struct pg *pg, int64_t deadline, struct error *error) {
@@ -407,16 +424,13 @@ static int end_rows(struct pg *pg, int64_t deadline, struct error *error) {
     return taken < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
 }
 
-/* One COPY ... FROM STDIN: sent in pieces, so that libpq holds no second copy of all rows. */
+/* One COPY ... FROM STDIN. */
 static int run_copy(struct pg *pg, const struct pg_call *call, int64_t deadline, struct error *error) {
-    static const struct slice trailer = {"\377\377", 2};
     if (!PQsendQuery(pg->connection, (const char *)call->statement->text)) return set_lost(pg, ERROR_UNAVAILABLE, error);
     PGresult *result = copy_result(pg, deadline, error);
     if (result && PQresultStatus(result) == PGRES_COPY_IN) {
         PQclear(result);
-        if (send_rows(pg, buf_slice(&call->parameters->bytes), deadline, error) || send_rows(pg, trailer, deadline, error) ||
-            end_rows(pg, deadline, error))
-            return -1;
+        if (send_rows(pg, &call->rows, deadline, error) || end_rows(pg, deadline, error)) return -1;
         result = copy_result(pg, deadline, error);
     }
     if (!result) return -1;
@@ -430,7 +444,7 @@ static int run_copy(struct pg *pg, const struct pg_call *call, int64_t deadline,
     return outcome;
 }
 
-static bool is_copy(const struct pg_call *call) { return call->parameters && call->parameters->form.copy; }
+static bool is_copy(const struct pg_call *call) { return call->rows.put != NULL; }
 
 /* In order: what stands between two COPYs is one pipeline. */
 static int run_calls(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, int64_t deadline,

@@ -117,9 +117,20 @@ void pg_column(struct pg_parameters *parameters, size_t column, size_t fields, s
 
 struct pg_result;
 
+/* The rows of a COPY: `count` structs of `size` bytes, each written by `put`, field by field. They are written and sent piece by
+ * piece, so that there is never a copy of all of them. */
+struct pg_rows {
+    const void *first;
+    size_t count, size, fields;
+    void (*put)(struct pg_parameters *parameters, const void *row, const void *context);
+    const void *context;
+    struct pg_parameters *room; /* in which a piece is written */
+};
+
 struct pg_call {
     const struct pg_statement *statement;
-    const struct pg_parameters *parameters; /* NULL when it takes none; of a COPY its data, begun by pg_copy */
+    const struct pg_parameters *parameters; /* NULL when it takes none */
+    struct pg_rows rows;                    /* of a COPY; else without `put` */
     struct pg_result *result;               /* filled by pg_run; NULL before, and after a failure */
 };
 

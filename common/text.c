@@ -138,17 +138,30 @@ static void put_digits(char *to, int64_t value, size_t size) {
     for (size_t i = size; i-- > 0; value /= 10) to[i] = (char)('0' + value % 10);
 }
 
+/* One date is written many times in a row: the last one is kept. */
+static void put_date(char to[10], int64_t days) {
+    static _Thread_local int64_t last_days = INT64_MIN;
+    static _Thread_local char last[10];
+    if (days != last_days) {
+        int64_t year;
+        int month, day;
+        civil_from_days(days, &year, &month, &day);
+        memcpy(last, "0000-00-00", sizeof last);
+        put_digits(last, year, 4);
+        put_digits(last + 5, month, 2);
+        put_digits(last + 8, day, 2);
+        last_days = days;
+    }
+    memcpy(to, last, sizeof last);
+}
+
 void text_instant(char to[TEXT_INSTANT], instant at) {
     const instant earliest = days_from_civil(0, 1, 1) * DAY, latest = days_from_civil(10000, 1, 1) * DAY - 1;
     if (at < earliest) at = earliest;
     if (at > latest) at = latest;
-    int64_t days = at / DAY - (at % DAY < 0), rest = at - days * DAY, year;
-    int month, day;
-    civil_from_days(days, &year, &month, &day);
+    int64_t days = at / DAY - (at % DAY < 0), rest = at - days * DAY;
     memcpy(to, "0000-00-00T00:00:00.000000Z", TEXT_INSTANT);
-    put_digits(to, year, 4);
-    put_digits(to + 5, month, 2);
-    put_digits(to + 8, day, 2);
+    put_date(to, days);
     put_digits(to + 11, rest / SECOND / 3600, 2);
     put_digits(to + 14, rest / SECOND / 60 % 60, 2);
     put_digits(to + 17, rest / SECOND % 60, 2);

@@ -67,7 +67,8 @@ static int load(struct audit *audit, struct error *error) {
     struct pg_parameters parameters;
     pg_parameters_init(&parameters);
     pg_int(&parameters, PG_INT4, (int64_t)audit->database.installation.shards);
-    struct pg_call calls[] = {{&audit_shards, &parameters, NULL}, {&audit_foreign, &parameters, NULL}};
+    struct pg_call calls[] = {{.statement = &audit_shards, .parameters = &parameters},
+                              {.statement = &audit_foreign, .parameters = &parameters}};
     int status = pg_run(audit->database.pg, PG_READ, calls, 2, error);
     pg_parameters_release(&parameters);
     if (status < 0) return -1;

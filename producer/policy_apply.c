@@ -36,7 +36,7 @@ static int append(struct pg *pg, struct slice text, const struct digest *digest,
     pg_bytes(&parameters, PG_BYTEA, text);
     pg_digest(&parameters, digest);
     pg_bytes(&parameters, PG_TEXT, slice_str(actor));
-    struct pg_call calls[] = {{&policy_lock, NULL, NULL}, {&policy_append, &parameters, NULL}};
+    struct pg_call calls[] = {{.statement = &policy_lock}, {.statement = &policy_append, .parameters = &parameters}};
     int status = pg_run(pg, PG_COMMIT, calls, 2, error);
     pg_parameters_release(&parameters);
     if (status < 0) return -1;

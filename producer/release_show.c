@@ -31,9 +31,9 @@ static int load(struct pg *pg, struct release *release, struct error *error) {
     pg_parameters_init(&parameters);
     pg_bytes(&parameters, PG_TEXT, release->project);
     pg_bytes(&parameters, PG_TEXT, release->git_sha);
-    release->calls[0] = (struct pg_call){&release_find, &parameters, NULL};
-    release->calls[1] = (struct pg_call){&release_artifacts, &parameters, NULL};
-    release->calls[2] = (struct pg_call){&release_history, &parameters, NULL};
+    release->calls[0] = (struct pg_call){.statement = &release_find, .parameters = &parameters};
+    release->calls[1] = (struct pg_call){.statement = &release_artifacts, .parameters = &parameters};
+    release->calls[2] = (struct pg_call){.statement = &release_history, .parameters = &parameters};
     int status = pg_run(pg, PG_READ, release->calls, 3, error);
     pg_parameters_release(&parameters);
     return status;

@@ -115,7 +115,9 @@ static struct answer *add(struct batch *batch, struct shard_batch *shard, const 
         row->offset = record->offset;
         buf_reset(decision); /* its memory serves for the input too */
         ledger_write_input(decision, record);
-        row->input = decision->failed ? (struct slice){0} : arena_copy(&batch->kept, buf_slice(decision));
+        /* Only a dead letter is made of it once it is committed. */
+        struct arena *arena = kind == RESULT_DEAD_LETTER ? &batch->kept : &batch->arena;
+        row->input = decision->failed ? (struct slice){0} : arena_copy(arena, buf_slice(decision));
         if (!row->input.p) return NULL;
         if (item->event.traceparent.p) {
             answer->traceparent = arena_copy(&batch->kept, item->event.traceparent);

@@ -29,6 +29,12 @@ void batch_reset(struct batch *batch) {
     *batch = kept;
 }
 
+void batch_forget_deciding(struct batch *batch) {
+    for (size_t i = 0; i < batch->answer_count; i++)
+        if (batch->answers[i].row.kind != RESULT_DEAD_LETTER) batch->answers[i].row.input = (struct slice){0};
+    arena_reset(&batch->arena);
+}
+
 struct slice batch_key(struct batch *batch, struct slice a, struct slice b, struct slice c) {
     char *key = arena_alloc(&batch->arena, a.n + b.n + c.n + 2), *at = key;
     if (!key) return (struct slice){0};

@@ -100,6 +100,7 @@ struct promotion {
 struct open_promotion {
     struct store_waiting *stored;
     struct promotion *promotion; /* NULL when none is open */
+    bool asked;                  /* an item of this batch asks for it */
 };
 
 /* A set of what was promoted where. */
@@ -135,8 +136,8 @@ struct answer {
 struct batch {
     const struct decoder *decoder; /* the lane's */
     struct arena arena;            /* what is only needed until the commit */
-    struct arena kept;             /* answers and shards, until they are published */
-    struct buf scratch;            /* in which answers are written before they are copied into the arena */
+    struct arena kept;  /* answers and shards, until they are published; a row's input only where it is a dead letter's */
+    struct buf scratch; /* in which answers are written before they are copied into the arena */
     struct item *items;
     size_t item_count;
     struct shard_batch *shards;
@@ -173,6 +174,8 @@ void batch_init(struct batch *batch, size_t maximum);
 void batch_release(struct batch *batch);
 /* Forgets everything but memory and what the lane has set: installation_shards, policy, control and topics. */
 void batch_reset(struct batch *batch);
+/* It is committed: only what its results are made of is still needed. */
+void batch_forget_deciding(struct batch *batch);
 
 /* The parts joined by NUL, in the batch's arena: a key of its maps. `p` is NULL without memory. */
 struct slice batch_key(struct batch *batch, struct slice a, struct slice b, struct slice c);

@@ -7,9 +7,22 @@
 static const instant SECOND = 1000000, DAY = 86400 * (instant)1000000;
 enum { WINDOW_DAYS = 30, AHEAD_SECONDS = 300, WAITING_DAYS = 7 };
 
+/* An item has one answer, and a request one more when it supersedes an open promotion: one that was open before, or one of an
+ * earlier request of this batch. */
+static size_t most_answers(struct batch *batch) {
+    size_t count = batch->item_count;
+    for (size_t i = 0; i < batch->item_count; i++) {
+        struct item *item = &batch->items[i];
+        if (item->state != ITEM_REQUEST) continue;
+        if (item->open->promotion || item->open->asked) count++;
+        item->open->asked = true;
+    }
+    return count;
+}
+
 static int room(struct batch *batch) {
     size_t n = batch->item_count;
-    batch->answer_room = 2 * n; /* a request may supersede another */
+    batch->answer_room = most_answers(batch);
     batch->answers = ARENA_ARRAY(&batch->kept, struct answer, batch->answer_room);
     batch->claims = ARENA_ARRAY(&batch->arena, struct commit_seen, n);
     batch->new_releases = ARENA_ARRAY(&batch->arena, struct commit_release, n);

@@ -173,6 +173,7 @@ static int run(struct process *process, struct error *error) {
     pthread_t thread;
     int problem = pthread_create(&thread, NULL, publisher_thread, process->publisher);
     if (problem) return error_set(error, ERROR_INTERNAL, "no-thread", "a thread cannot be started: %s", strerror(problem));
+    (void)pthread_setname_np(thread, "publisher");
     while (lane_step(process->lane, PIPELINE_WAIT_MS))
         if (asked_to_end) lane_end(process->lane);
     bool failed = process->lane->failed;

@@ -214,7 +214,7 @@ static void committed(struct lane *lane, struct batch *batch) {
     lane->pause_ms = 0;
     count_outcomes(lane, batch);
     log_answers(batch);
-    arena_reset(&batch->arena); /* what was only needed to decide */
+    batch_forget_deciding(batch);
     if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch})) lane->failed = true;
 }
 

@@ -177,6 +177,7 @@ static void store_free(struct store *store) {
     struct store_pg *self = store_pg_of(store);
     pg_free(self->pg);
     for (size_t i = 0; i < STORE_CALLS; i++) pg_parameters_release(&self->parameters[i]);
+    buf_release(&self->scratch);
     free(self);
 }
 
@@ -202,6 +203,7 @@ struct store *store_pg_new(const struct pg_options *options) {
     if (!self) return NULL;
     self->store.operations = &operations;
     for (size_t i = 0; i < STORE_CALLS; i++) pg_parameters_init(&self->parameters[i]);
+    buf_init(&self->scratch, 4 * 1024 * 1024);
     self->pg = pg_new(options, PG_WORKER);
     if (!self->pg) {
         free(self);

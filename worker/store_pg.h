@@ -11,6 +11,7 @@ struct store_pg {
     struct store store;
     struct pg *pg;
     struct pg_parameters parameters[STORE_CALLS]; /* one for each statement of a pipeline; their memory is kept */
+    struct buf scratch;                           /* in which a text is written before it becomes a parameter */
     int32_t period;                               /* of deduplication, in days: this one and the next are known to exist */
     instant maintain_at;                          /* when to see to the periods again; 0 before the first time */
 };

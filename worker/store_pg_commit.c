@@ -68,28 +68,28 @@ static int see_to_periods(struct store_pg *self, instant at, struct error *error
 /* A table that gets many rows: `put` writes one, its fields in the order of both statements. */
 struct table {
     const struct pg_statement *insert, *copy;
-    size_t fields, row_size;
-    void (*put)(struct pg_parameters *p, const void *row, const struct commit *commit);
+    size_t fields, size;
+    void (*put)(struct pg_parameters *p, const void *row, const void *commit);
 };
 
-static void put_all(struct pg_parameters *p, const struct table *table, const void *rows, size_t n, const struct commit *commit) {
-    for (size_t i = 0; i < n; i++) table->put(p, (const char *)rows + i * table->row_size, commit);
-}
-
-static struct pg_parameters *put_rows(struct store_batch *batch, const struct table *table, const void *rows, size_t n,
-                                      const struct commit *commit) {
-    bool many = n >= COPY_ROWS && table->copy;
-    struct pg_parameters *p = store_pg_add(batch, many ? table->copy : table->insert);
-    if (many) pg_copy(p);
-    for (size_t i = 0; i < n && many; i++) {
-        pg_row(p, table->fields);
-        table->put(p, (const char *)rows + i * table->row_size, commit);
-    }
-    for (size_t column = 0; column < table->fields && !many; column++) {
+static struct pg_parameters *put_columns(struct store_batch *batch, const struct table *table, const void *rows, size_t n,
+                                         const struct commit *commit) {
+    struct pg_parameters *p = store_pg_add(batch, table->insert);
+    for (size_t column = 0; column < table->fields; column++) {
         pg_column(p, column, table->fields, n);
-        put_all(p, table, rows, n, commit);
+        for (size_t i = 0; i < n; i++) table->put(p, (const char *)rows + i * table->size, commit);
     }
     return p;
+}
+
+static void put_rows(struct store_batch *batch, const struct table *table, const void *rows, size_t n,
+                     const struct commit *commit) {
+    if (n < COPY_ROWS) {
+        (void)put_columns(batch, table, rows, n, commit);
+        return;
+    }
+    struct pg_parameters *room = store_pg_add(batch, table->copy);
+    batch->calls[batch->count - 1].rows = (struct pg_rows){rows, n, table->size, table->fields, table->put, commit, room};
 }
 
 static void put_fence(struct store_batch *batch, const struct commit *commit) {
@@ -113,7 +113,7 @@ static void put_fence(struct store_batch *batch, const struct commit *commit) {
     }
 }
 
-static void put_ledger(struct pg_parameters *p, const void *row, const struct commit *commit) {
+static void put_ledger(struct pg_parameters *p, const void *row, const void *commit) {
     const struct ledger_row *r = row;
     (void)commit;
     pg_int(p, PG_INT8, (int64_t)r->sequence);
@@ -133,13 +133,27 @@ static void put_ledger(struct pg_parameters *p, const void *row, const struct co
 }
 
 /* All shards of a batch have its `now`. */
-static void put_seen(struct pg_parameters *p, const void *row, const struct commit *commit) {
+static void put_seen(struct pg_parameters *p, const void *row, const void *context) {
     const struct commit_seen *r = row;
+    const struct commit *commit = context;
     pg_int(p, PG_INT8, (int64_t)r->sequence);
     pg_date(p, period_of(commit->shards[0].now_at));
     pg_int(p, PG_INT4, r->shard);
     pg_uuid(p, r->key);
     pg_digest(p, &r->content);
+}
+
+/* An array of JSON texts, each built in the store's scratch. */
+static void put_artifact_lists(struct store_batch *batch, struct pg_parameters *p, const struct commit_release *releases,
+                               size_t n) {
+    struct buf *scratch = &batch->store->scratch;
+    pg_array(p, PG_TEXT, n);
+    for (size_t i = 0; i < n; i++) {
+        buf_reset(scratch);
+        manifest_write_artifacts(scratch, releases[i].artifacts, releases[i].artifact_count);
+        p->bytes.failed |= scratch->failed;
+        pg_bytes(p, PG_TEXT, buf_slice(scratch));
+    }
 }
 
 static void put_releases(struct store_batch *batch, const struct commit_release *releases, size_t n) {
@@ -152,6 +166,7 @@ static void put_releases(struct store_batch *batch, const struct commit_release 
     COLUMN_BYTES(p, PG_TEXT, releases, n, item->git_sha);
     COLUMN_DIGEST(p, releases, n, item->manifest_digest);
     COLUMN_BYTES(p, PG_BYTEA, releases, n, item->manifest);
+    put_artifact_lists(batch, p, releases, n);
 }
 
 /* One array over the artifacts of all releases. */
@@ -182,7 +197,7 @@ static void put_artifacts(struct store_batch *batch, const struct commit_release
 }
 
 /* What only a waiting promotion has, and what only a decided one has, is NULL otherwise. */
-static void put_promotion(struct pg_parameters *p, const void *row, const struct commit *commit) {
+static void put_promotion(struct pg_parameters *p, const void *row, const void *commit) {
     const struct promotion_row *r = row;
     bool waits = r->outcome == PROMOTION_WAITING;
     (void)commit;
@@ -254,7 +269,7 @@ int store_pg_commit(struct store *store, const struct commit *commit, struct err
     put_fence(&batch, commit);
     /* What ends makes room for what opens: there is one open promotion of a release and environment. */
     if (commit->changed_count)
-        pg_int(put_rows(&batch, &changed, commit->changed, commit->changed_count, commit), PG_INT8,
+        pg_int(put_columns(&batch, &changed, commit->changed, commit->changed_count, commit), PG_INT8,
                (int64_t)commit->changed_count);
     if (commit->row_count) put_rows(&batch, &ledger, commit->rows, commit->row_count, commit);
     if (commit->seen_count) put_rows(&batch, &seen, commit->seen, commit->seen_count, commit);

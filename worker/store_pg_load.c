@@ -87,14 +87,13 @@ static bool read_releases(const struct pg_result *result, struct arena *arena, s
     for (size_t i = 0; i < facts->release_count; i++) facts->releases[i].ret_found = false;
     for (size_t row = 0; row < pg_rows(result); row++) {
         struct store_release *release = &facts->releases[pg_get_int(result, row, 0) - 1];
-        struct slice text;
-        struct manifest manifest;
-        if (!copy_field(arena, result, row, 3, &text) || manifest_recall(arena, text, &manifest)) return false;
+        struct slice text; /* the artifacts point into it */
+        if (!copy_field(arena, result, row, 3, &text) ||
+            manifest_read_artifacts(arena, text, &release->ret_artifacts, &release->ret_artifact_count))
+            return false;
         release->ret_found = true;
         release->ret_attestation_enabled = pg_get_bool(result, row, 1);
         release->ret_manifest_digest = pg_get_digest(result, row, 2);
-        release->ret_artifacts = manifest.artifacts;
-        release->ret_artifact_count = manifest.artifact_count;
     }
     return true;
 }

@@ -145,6 +145,7 @@ $$;
 
 -- ---- releases --------------------------------------------------------------------------------------------------------------
 
+-- `artifacts` says in JSON what promotions need of the manifest: read from it, or from the table artifact, a look-up would cost twice.
 CREATE TABLE release (
     sequence bigint NOT NULL,
     at timestamptz NOT NULL,
@@ -155,6 +156,7 @@ CREATE TABLE release (
     state text COLLATE "C" NOT NULL DEFAULT 'verified' CHECK (state IN ('verified')),
     manifest_digest bytea NOT NULL CHECK (octet_length(manifest_digest) = 32),
     manifest bytea NOT NULL,
+    artifacts text COLLATE "C" NOT NULL,
     PRIMARY KEY (project, git_sha)
 );
 

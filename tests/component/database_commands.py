@@ -164,8 +164,8 @@ def check_policy(tap, bench):
 # ---- what there is ----
 
 def put_release(bench, manifest):
-    bench.sql("INSERT INTO release (project, git_sha, shard, sequence, at, attestation_enabled, manifest_digest, manifest)"
-              " VALUES (%s, %s, 0, 1, now(), false, %s, %s)", (PROJECT, SHA, forms.sha256(manifest), manifest))
+    bench.sql("INSERT INTO release (project, git_sha, shard, sequence, at, attestation_enabled, manifest_digest, manifest, artifacts)"
+              " VALUES (%s, %s, 0, 1, now(), false, %s, %s, '[]')", (PROJECT, SHA, forms.sha256(manifest), manifest))
     bench.sql("INSERT INTO artifact (project, git_sha, position, name, type, digest, uri) VALUES (%s, %s, 0, 'image', 'docker-image',"
               " 'sha256:aa', 'ghcr.io/acme/shop'), (%s, %s, 1, 'a-file', 'binary', 'sha256:bb', NULL)", (PROJECT, SHA, PROJECT, SHA))
 

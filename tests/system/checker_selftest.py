@@ -314,6 +314,13 @@ def tamper_promotion(world):
     next(iter(shard.promotions.values())).outcome = "aborted"
 
 
+@fault("an artifact's digest is changed in its release", "state")
+def tamper_release_artifact(world):
+    shard = next(one for one in world.shards if one.releases)
+    release = next(iter(shard.releases.values()))
+    release.artifacts = [release.artifacts[0] | {"digest": "sha256:" + "ab" * 32}, *release.artifacts[1:]]
+
+
 @fault("an artifact's digest is changed in its table", "state")
 def tamper_artifact(world):
     shard = next(one for one in world.shards if one.artifacts)

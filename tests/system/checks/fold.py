@@ -54,6 +54,7 @@ class Fold:
         self.events, self.decisions = events, decisions
         self.claims, self.promotions, self.waiting, self.contested, self.opened = {}, {}, {}, {}, set()
         self.releases, self.artifacts, self.environments, self.promoted = {}, {}, {}, set()
+        self.release_artifacts = {}
 
     def run(self):
         for row in self.shard.ledger:
@@ -174,6 +175,7 @@ class Fold:
             return
         artifacts = data.get("artifacts") or []
         self.releases[name] = (ref.get("manifestDigest"), manifest, row.sequence, row.at)
+        self.release_artifacts[name] = artifacts
         for one in artifacts:
             self.artifacts[name + (one.get("name"),)] = (one.get("type"), one.get("digest"), one.get("uri"))
 
@@ -306,6 +308,7 @@ class Fold:
                      {key: (forms.digest_text(one.manifest_digest),
                             one.manifest if key not in self.releases or self.releases[key][1] else None, one.sequence, one.at)
                       for key, one in shard.releases.items()})
+        self.compare("release artifacts", self.release_artifacts, {key: one.artifacts for key, one in shard.releases.items()})
         self.compare("artifact", self.artifacts, shard.artifacts)
         self.compare("environment", self.environments,
                      {key: (one.git_sha, one.promotion, one.since, one.sequence) for key, one in shard.environments.items()})

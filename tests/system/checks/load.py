@@ -115,9 +115,9 @@ def read_state(database, number, environments):
     """The tables' part of a shard."""
     seen = {key.bytes: (sequence, raw(content)) for key, sequence, content in
             database.rows("SELECT key, sequence, content_digest FROM {}.seen WHERE shard = %s", number, streamed=True)}
-    releases = {(project, git_sha): Release(raw(digest), raw(manifest), sequence, micros(at))
-                for project, git_sha, digest, manifest, sequence, at in database.rows(
-                    "SELECT project, git_sha, manifest_digest, manifest, sequence, at FROM {}.release WHERE shard = %s",
+    releases = {(project, git_sha): Release(raw(digest), raw(manifest), json.loads(artifacts), sequence, micros(at))
+                for project, git_sha, digest, manifest, artifacts, sequence, at in database.rows(
+                    "SELECT project, git_sha, manifest_digest, manifest, artifacts, sequence, at FROM {}.release WHERE shard = %s",
                     number, streamed=True)}
     # An artifact without a release is nobody's; it comes up in the first shard, where no ledger row explains it.
     artifacts = {(project, git_sha, name): (kind, digest, uri) for project, git_sha, name, kind, digest, uri in database.rows(

@@ -85,13 +85,14 @@ class Installation:
             return
         shard, record, request, key, trace = accepted
         raw = text.encode()
+        artifacts = [{"name": "image", "type": "docker-image", "digest": digest, "uri": "reg.example/app@" + digest}]
         sequence = self.answer(shard, forms.VERIFIED, forms.BUILDS, record, project, {
             "project": project, "release": {"gitSha": git_sha, "manifestDigest": forms.digest_text(forms.sha256(raw))},
             "outcome": "verified", "code": "verified", "message": "verified", "final": True, "request": request,
-            "artifacts": [{"name": "image", "type": "docker-image", "digest": digest, "uri": "reg.example/app@" + digest}],
+            "artifacts": artifacts,
         }, trace)
         self.last[key] = (sequence, forms.VERIFIED, "verified")
-        shard.releases[(project, git_sha)] = Release(forms.sha256(raw), raw, sequence, self.now)
+        shard.releases[(project, git_sha)] = Release(forms.sha256(raw), raw, artifacts, sequence, self.now)
         shard.artifacts[(project, git_sha, "image")] = ("docker-image", digest, "reg.example/app@" + digest)
         self.look_again(shard, project, git_sha)
 

@@ -60,6 +60,7 @@ class ShardRow:
 class Release:
     manifest_digest: bytes
     manifest: bytes
+    artifacts: list  # what promotions need of it
     sequence: int
     at: int
 
