@@ -34,6 +34,9 @@ struct input_kafka {
     size_t record_room;
     struct kafka_headers headers;
     size_t usual_size; /* bytes of a record lately: how many fit a limit of bytes */
+    size_t last_bytes; /* of the last poll that gave any */
+    uint32_t last_shard;
+    enum input_topic last_topic;
 };
 
 static struct input_kafka *self(struct input *input) { return (struct input_kafka *)input; }
@@ -150,6 +153,19 @@ static int sort_out(struct input_kafka *kafka, size_t first, struct error *error
     return result;
 }
 
+enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
+
+/* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
+ * else happens, or after a second; by then the lane has been idle for most of it. So when a lot has come and now nothing is
+ * there, the leader of the last record's partition is asked something. */
+static void wake_fetcher(struct input_kafka *kafka) {
+    int64_t start, end;
+    if (kafka->last_bytes < WAKE_BYTES) return;
+    kafka->last_bytes = 0;
+    (void)rd_kafka_query_watermark_offsets(kafka->client.rk, kafka->names[kafka->last_topic], (int32_t)kafka->last_shard, &start,
+                                           &end, WAKE_MS);
+}
+
 /* Fills `messages` with what is there; waits only for the first. */
 static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, size_t bytes, struct error *error) {
     size_t taken = 0;
@@ -158,13 +174,18 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if (!wanted) return 0;
         if (!reserve((void **)&kafka->messages, &kafka->message_room, first + wanted, sizeof *kafka->messages))
             return error_memory(error);
-        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, first ? 0 : wait_ms, kafka->messages + first, wanted);
+        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, 0, kafka->messages + first, wanted);
+        if (got == 0 && !first) {
+            wake_fetcher(kafka);
+            got = rd_kafka_consume_batch_queue(kafka->queue, wait_ms, kafka->messages, wanted);
+        }
         if (got <= 0) return 0;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
         if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
         for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
         kafka->usual_size = taken / kafka->message_count;
+        kafka->last_bytes = taken;
     }
 }
 
@@ -176,6 +197,8 @@ static int make_record(struct input_kafka *kafka, size_t i, struct error *error)
                               .key = slice_of(message->key, message->key_len),
                               .value = slice_of(message->payload, message->len)};
     (void)find_topic(kafka, rd_kafka_topic_name(message->rkt), &record->topic);
+    kafka->last_shard = record->shard;
+    kafka->last_topic = record->topic;
     int headers = kafka_headers_add(&kafka->headers, message);
     if (headers < 0) return error_memory(error);
     record->header_count = (size_t)headers;

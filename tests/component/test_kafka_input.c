@@ -150,6 +150,29 @@ static void limits_bound_a_batch_and_nothing_waits_to_fill_it(void **state) {
     input->operations->free(input);
 }
 
+/* 72 MB through a queue of 5: librdkafka would look again after a second each time that it has found the queue full. */
+static void a_queue_that_was_full_is_filled_again_at_once(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    enum { COUNT = 80 };
+    send_records(&options, KAFKA_BUILDS, 0, COUNT, 900000);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    MUST(input->operations->assign(input, (struct input_position[]){position_of(0, 0, 0)}, 1, &error));
+    long waited = 0;
+    for (unsigned seen = 0; seen < COUNT;) {
+        struct input_event event;
+        long before = broker_ms();
+        MUST(input->operations->poll(input, 5000, 500, 4000000, &event, &error));
+        if (seen) waited += broker_ms() - before;
+        seen += (unsigned)event.record_count;
+        (void)nanosleep(&(struct timespec){0, 150000000}, NULL); /* a batch is processed, and the queue fills meanwhile */
+    }
+    if (waited >= 1500) fail_msg("waited %ld ms", waited);
+    input->operations->free(input);
+}
+
 static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **state) {
     (void)state;
     char prefix[64];
@@ -278,6 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
         cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
+        cmocka_unit_test(a_queue_that_was_full_is_filled_again_at_once),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
         cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
