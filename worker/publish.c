@@ -254,11 +254,18 @@ static int compare_tail(struct publisher *p, const struct output_tail *tail, int
     struct store *store = p->options.store;
     struct ledger_row *rows;
     size_t count;
-    uint64_t sequence = tail->ret_sequence[topic];
+    uint64_t sequence = tail->ret_sequence[topic], known = p->shards[tail->shard].known;
+    uint64_t settled = p->shards[tail->shard].settled[topic].sequence;
+    const char *name = topic == OUTPUT_RESULTS ? "results" : "dead-letter";
+    if (settled > known) { /* the results themselves may be deleted already */
+        (void)snprintf(ret_why, room,
+                       "row %llu of shard %u is settled on the %s topic, and the ledger ends at %llu: Postgres has lost commits",
+                       (unsigned long long)settled, tail->shard, name, (unsigned long long)known);
+        return 1;
+    }
     if (!tail->ret_found[topic]) return 0;
     if (sequence && store->operations->ledger(store, &p->scratch, tail->shard, sequence - 1, sequence, 1, &rows, &count, error))
         return -1;
-    const char *name = topic == OUTPUT_RESULTS ? "results" : "dead-letter";
     if (!sequence || !count) {
         (void)snprintf(ret_why, room,
                        "the %s topic has row %llu of shard %u, which the ledger has not: Postgres has lost commits", name,

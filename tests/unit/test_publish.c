@@ -216,13 +216,16 @@ static void steps(int count) {
     }
 }
 
+static uint64_t settled_at_takeover;
+
 static void take(uint32_t shard, const char *foreign_id) {
     struct order order = {.kind = ORDER_TAKE, .shard = shard};
     arena_init(&order.arena, 1 << 20);
     order.row = ARENA_NEW(&order.arena, struct shard_row);
     order.row->epoch = EPOCH;
     order.row->sequence = world.ledger[shard];
-    for (int topic = 0; topic < OUTPUT_TOPICS; topic++) order.row->settled[topic].offset = -1;
+    for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
+        order.row->settled[topic] = (struct settled){.sequence = settled_at_takeover, .offset = -1};
     order.row->fence_ids = ARENA_ARRAY(&order.arena, struct slice, 2);
     order.row->fence_ids[order.row->fence_id_count++] = SLICE("own-0");
     if (foreign_id) order.row->fence_ids[order.row->fence_id_count++] = slice_str(foreign_id);
@@ -370,6 +373,18 @@ static void a_tail_that_the_ledger_does_not_have_stops_the_shard(void **state) {
     assert_int_equal(pipeline.counts[REPORT_READY], 0);
 }
 
+/* Retention has deleted the results, so that no tail can show them. */
+static void a_shard_that_settled_more_than_its_ledger_has_stops(void **state) {
+    (void)state;
+    world.ledger[0] = 2;
+    settled_at_takeover = 3;
+    take(0, NULL);
+    steps(2);
+    settled_at_takeover = 0;
+    assert_int_equal(pipeline.counts[REPORT_STOPPED], 1);
+    assert_int_equal(pipeline.counts[REPORT_READY], 0);
+}
+
 static void a_shard_of_another_owner_is_lost(void **state) {
     (void)state;
     world.other_owner = true;
@@ -436,6 +451,7 @@ int main(void) {
         TEST(a_row_with_a_nul_in_its_decision_can_be_made_again),
         TEST(what_was_published_before_need_not_be_readable),
         TEST(a_tail_that_the_ledger_does_not_have_stops_the_shard),
+        TEST(a_shard_that_settled_more_than_its_ledger_has_stops),
         TEST(a_shard_of_another_owner_is_lost),
         TEST(an_unstable_tail_holds_up_its_own_shard_only),
         TEST(each_foreign_id_is_fenced_once),
