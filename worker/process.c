@@ -300,13 +300,22 @@ static void process(struct lane *lane, const struct portion *portion) {
 
 /* ---- the ways in ---- */
 
+/* Noted, and not passed since. */
+static bool is_noted(const struct lane_shard *s, const struct record *record) {
+    return s->crash_topic == record->topic && s->crash_position == record->offset && s->position[record->topic] == record->offset;
+}
+
 /* A record of a shard on which lanes died goes alone, and is noted before it is read. */
 static void process_cautiously(struct lane *lane, struct record *record) {
     struct lane_shard *s = &lane->shards[record->shard];
     struct store *store = lane->options.store;
     struct error error = {0};
     struct portion portion = {.records = record, .record_count = 1};
-    bool noted = s->crash_topic == record->topic && s->crash_position == record->offset;
+    bool noted = is_noted(s, record);
+    if (lane->reassign || lane_is_paused(lane)) { /* process would drop it: then it must not be noted either */
+        lane->reassign = true;
+        return;
+    }
     if (noted && s->crash_count >= DEATHS_OF_KILLER) {
         portion.dead = true;
         metrics_add(lane->options.metrics, METRIC_CRASHES_WORKER, 1);
@@ -320,22 +329,45 @@ static void process_cautiously(struct lane *lane, struct record *record) {
         else
             lane_pause(lane, "suspect-failed", &error);
         return;
+    } else if (!noted) {
+        s->crash_topic = record->topic;
+        s->crash_position = record->offset;
+        s->crash_count = 0;
     }
     process(lane, &portion);
 }
 
+/* A record on which lanes died goes before all others of its shard: noting another would forget its deaths, and there is no end
+ * of records in the other topic. */
+static bool must_wait(const struct lane_shard *s, const struct record *record) {
+    bool is_next = s->crash_topic != INPUT_NONE && s->position[s->crash_topic] == s->crash_position;
+    return is_next && s->crash_count && !is_noted(s, record);
+}
+
+static bool goes_alone(const struct lane *lane, const struct record *record) {
+    const struct lane_shard *s = record->shard < lane->options.shards ? &lane->shards[record->shard] : NULL;
+    return s && s->state == SHARD_OWNED && s->cautious;
+}
+
 void process_records(struct lane *lane, struct record *records, size_t count) {
     size_t kept = 0;
+    bool waits = false;
+    for (size_t i = 0; i < count; i++)
+        if (goes_alone(lane, &records[i]) && is_noted(&lane->shards[records[i].shard], &records[i]))
+            process_cautiously(lane, &records[i]);
     for (size_t i = 0; i < count; i++) {
         const struct lane_shard *s = records[i].shard < lane->options.shards ? &lane->shards[records[i].shard] : NULL;
-        if (!s || s->state != SHARD_OWNED) continue;
-        if (s->cautious)
-            process_cautiously(lane, &records[i]);
-        else
+        if (!s || s->state != SHARD_OWNED || records[i].offset < s->position[records[i].topic]) continue;
+        if (!s->cautious)
             records[kept++] = records[i];
+        else if (must_wait(s, &records[i]))
+            waits = true;
+        else
+            process_cautiously(lane, &records[i]);
     }
     metrics_add(lane->options.metrics, METRIC_RECORDS_CONSUMED, count);
     if (kept) process(lane, &(struct portion){.records = records, .record_count = kept});
+    lane->reassign |= waits; /* they are fetched again, perhaps with the one that they wait for */
 }
 
 /* On a shard on which lanes died each goes alone; the others are a batch of their own. */

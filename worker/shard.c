@@ -306,7 +306,8 @@ void shard_look(struct lane *lane) {
     for (size_t i = 0; i < count; i++) {
         struct lane_shard *s = &lane->shards[epochs[i].shard];
         bool own = epochs[i].ret_epoch == s->epoch && memcmp(epochs[i].ret_owner, lane->options.owner, STORE_OWNER) == 0;
-        bool same = epochs[i].ret_sequence == s->sequence && digest_equal(&epochs[i].ret_head, &s->head);
+        bool same = epochs[i].ret_sequence == s->sequence && digest_equal(&epochs[i].ret_head, &s->head) &&
+                    (s->state != SHARD_OWNED || epochs[i].ret_control_version == s->control_version);
         if (s->state == SHARD_STOPPED) {
             if (!epochs[i].ret_stopped) enter(lane, epochs[i].shard, SHARD_WANTED, "an operator has resumed it");
         } else if (!own) {

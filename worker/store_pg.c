@@ -168,6 +168,7 @@ static int store_epochs(struct store *store, struct store_epoch *shards, size_t 
         shard->ret_sequence = (uint64_t)pg_get_int(result, row, 3);
         shard->ret_head = pg_get_digest(result, row, 4);
         shard->ret_stopped = pg_get_bool(result, row, 5);
+        shard->ret_control_version = (uint64_t)pg_get_int(result, row, 6);
     }
     pg_results_free(batch.calls, batch.count);
     return outcome;

@@ -36,6 +36,7 @@ static struct {
     } commits[COMMITS];
     size_t commit_count;
     unsigned stops, assigns;
+    uint64_t epochs_control_version;
     struct input_position assigned;
 } world;
 
@@ -52,6 +53,20 @@ static int fake_suspect(struct store *store, uint32_t shard, uint64_t epoch, con
     world.suspect_fails = ERROR_NONE;
     if (kind == ERROR_NONE) world.now += world.suspect_takes;
     return end_as(kind, error);
+}
+
+static int fake_epochs(struct store *store, struct store_epoch *shards, size_t count, struct error *error) {
+    (void)store, (void)error;
+    for (size_t i = 0; i < count; i++) {
+        const struct lane_shard *s = &lane->shards[shards[i].shard];
+        shards[i] = (struct store_epoch){.shard = shards[i].shard,
+                                         .ret_epoch = s->epoch,
+                                         .ret_sequence = s->sequence,
+                                         .ret_head = s->head,
+                                         .ret_control_version = world.epochs_control_version};
+        memcpy(shards[i].ret_owner, lane->options.owner, STORE_OWNER);
+    }
+    return 0;
 }
 
 static int fake_load(struct store *store, struct arena *arena, struct store_facts *facts, struct error *error) {
@@ -111,6 +126,7 @@ static int fake_stop(struct store *store, uint32_t shard, uint64_t epoch, const 
 static uint64_t fake_now(struct lane_clock *clock) { return (void)clock, world.now; }
 
 static const struct store_operations store_operations = {.suspect = fake_suspect,
+                                                         .epochs = fake_epochs,
                                                          .load = fake_load,
                                                          .control = fake_control,
                                                          .commit = fake_commit,
@@ -277,6 +293,30 @@ static void caution_lasts_for_a_whole_batch_of_records(void **state) {
     assert_int_equal(lane->shards[0].cautious, 0);
 }
 
+/* Another one, of the other topic, comes before it; noting that would forget the death. */
+static void a_record_on_which_a_lane_died_goes_before_others(void **state) {
+    (void)state;
+    struct lane_shard *s = &lane->shards[0];
+    struct record both[] = {{.topic = INPUT_BUILDS, .offset = 0, .value = SLICE("x")},
+                            {.topic = INPUT_REQUESTS, .offset = 10, .value = SLICE("y")}};
+    s->cautious = 3;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = 10;
+    s->crash_count = 1;
+    process_records(lane, both, 1); /* it is not there yet */
+    assert_int_equal(world.commit_count, 0);
+    assert_true(lane->reassign);
+    lane->reassign = false;
+    process_records(lane, both, 2);
+    take_orders(ORDER_ROWS);
+    assert_int_equal(world.commit_count, 2);
+    assert_int_equal(world.commits[0].offset, 10);
+    assert_int_equal(world.commits[1].offset, 0);
+    assert_false(lane->reassign);
+    assert_int_equal(s->crash_topic, INPUT_BUILDS);
+    assert_int_equal(s->crash_count, 0);
+}
+
 static struct promotion_row waiting(uint64_t opened_sequence) {
     return (struct promotion_row){.id = {(unsigned char)opened_sequence},
                                   .project = SLICE("acme/shop"),
@@ -322,6 +362,18 @@ static void one_due_promotion_that_is_refused_stops_no_other(void **state) {
     assert_int_equal(world.stops, 0);
 }
 
+/* Postgres was restored, and what it lost has no row of the ledger: promotions that waited for the new policy wait again. */
+static void a_lost_control_version_is_found_by_looking(void **state) {
+    (void)state;
+    lane->shards[0].control_version = lane->shards[1].control_version = 7;
+    world.epochs_control_version = 7;
+    shard_look(lane);
+    assert_int_equal(take_orders(ORDER_FORGET), 0);
+    world.epochs_control_version = 6;
+    shard_look(lane);
+    assert_int_equal(take_orders(ORDER_FORGET), 2);
+}
+
 static void a_partition_that_the_installation_does_not_have_ends_the_lane(void **state) {
     (void)state;
     shard_assign(lane, (const uint32_t[]){SHARDS}, 1);
@@ -339,8 +391,10 @@ int main(void) {
         TEST(after_a_commit_of_unknown_outcome_the_shard_is_taken_anew),
         TEST(a_policy_that_cannot_be_read_stops_nothing),
         TEST(caution_lasts_for_a_whole_batch_of_records),
+        TEST(a_record_on_which_a_lane_died_goes_before_others),
         TEST(due_promotions_of_a_cautious_shard_are_looked_at_and_end_no_caution),
         TEST(one_due_promotion_that_is_refused_stops_no_other),
+        TEST(a_lost_control_version_is_found_by_looking),
         TEST(a_partition_that_the_installation_does_not_have_ends_the_lane),
     };
     return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
