@@ -34,7 +34,7 @@ struct input_kafka {
     size_t record_room;
     struct kafka_headers headers;
     size_t usual_size; /* bytes of a record lately: how many fit a limit of bytes */
-    size_t last_bytes; /* of the last poll that gave any */
+    size_t since_wake; /* bytes taken since the fetcher was last woken */
     uint32_t last_shard;
     enum input_topic last_topic;
 };
@@ -156,12 +156,12 @@ static int sort_out(struct input_kafka *kafka, size_t first, struct error *error
 enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
- * else happens, or after a second; by then the lane has been idle for most of it. So when a lot has come and now nothing is
- * there, the leader of the last record's partition is asked something. */
+ * else happens, or after a second; by then the lane has been idle for most of it. So when a lot has been taken and nothing is
+ * left, the leader of the last record's partition is asked something: it fetches while the lane works. */
 static void wake_fetcher(struct input_kafka *kafka) {
     int64_t start, end;
-    if (kafka->last_bytes < WAKE_BYTES) return;
-    kafka->last_bytes = 0;
+    if (kafka->since_wake < WAKE_BYTES || rd_kafka_queue_length(kafka->queue)) return;
+    kafka->since_wake = 0;
     (void)rd_kafka_query_watermark_offsets(kafka->client.rk, kafka->names[kafka->last_topic], (int32_t)kafka->last_shard, &start,
                                            &end, WAKE_MS);
 }
@@ -174,18 +174,13 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if (!wanted) return 0;
         if (!reserve((void **)&kafka->messages, &kafka->message_room, first + wanted, sizeof *kafka->messages))
             return error_memory(error);
-        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, 0, kafka->messages + first, wanted);
-        if (got == 0 && !first) {
-            wake_fetcher(kafka);
-            got = rd_kafka_consume_batch_queue(kafka->queue, wait_ms, kafka->messages, wanted);
-        }
+        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, first ? 0 : wait_ms, kafka->messages + first, wanted);
         if (got <= 0) return 0;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
         if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
         for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
         kafka->usual_size = taken / kafka->message_count;
-        kafka->last_bytes = taken;
     }
 }
 
@@ -292,6 +287,8 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
         result = -1;
     }
     if (result || make_records(kafka, error)) return -1;
+    kafka->since_wake += kafka->message_count * kafka->usual_size;
+    wake_fetcher(kafka);
     if (!kafka->message_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = kafka->records, .record_count = kafka->message_count};
     return 0;

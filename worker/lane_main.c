@@ -58,10 +58,14 @@ static void log_kafka(void *context, int level, const char *message) {
     log_line(level <= 3 ? LOG_WARN : level <= 5 ? LOG_INFO : LOG_DEBUG, "kafka", "message=\"%s\"", LOG_QUOTED(message));
 }
 
-/* A dozen threads of libraries would get an arena each, and keep what their busiest moment took. */
+/* A dozen threads of libraries would get an arena each, and keep what their busiest moment took. What is large, as a fetch's
+ * answer or a batch, goes back to the system: left alone, malloc takes the largest that was ever freed for what it should keep.
+ */
 static void bound_memory(void) {
 #ifdef M_ARENA_MAX
     (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 #endif
 }
 
