@@ -85,15 +85,21 @@ struct slice arena_copy(struct arena *arena, struct slice bytes) {
     return slice_of(copy, bytes.n);
 }
 
+/* Written where the next allocation would begin, and once more only when it does not fit there. */
 struct slice arena_print(struct arena *arena, const char *format, ...) {
+    char *next = arena->next;
+    size_t room = (size_t)(arena->end - next);
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(next, room, format, arguments);
     va_end(arguments);
+    bool written = length >= 0 && (size_t)length < room;
     char *text = length < 0 ? NULL : take(arena, (size_t)length + 1);
     if (!text) return (struct slice){0};
-    va_start(arguments, format);
-    (void)vsnprintf(text, (size_t)length + 1, format, arguments);
-    va_end(arguments);
+    if (!written || text != next) {
+        va_start(arguments, format);
+        (void)vsnprintf(text, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
     return slice_of(text, (size_t)length);
 }

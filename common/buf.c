@@ -53,14 +53,17 @@ void buf_append(struct buf *buf, struct slice bytes) {
 
 void buf_char(struct buf *buf, char byte) { buf_append(buf, slice_of(&byte, 1)); }
 
+/* Written behind what is there, and once more only when it does not fit. */
 void buf_print(struct buf *buf, const char *format, ...) {
+    size_t room = buf->failed ? 0 : buf->room - buf->n;
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(room ? buf->p + buf->n : NULL, room, format, arguments);
     va_end(arguments);
+    bool fits = length >= 0 && (size_t)length < room;
     if (length < 0) buf->failed = true;
     char *at = length < 0 ? NULL : buf_reserve(buf, (size_t)length);
-    if (!at) return;
+    if (!at || fits) return;
     va_start(arguments, format);
     (void)vsnprintf(at, (size_t)length + 1, format, arguments);
     va_end(arguments);
