@@ -1,0 +1,60 @@
+/* The invariants: what is looked at when something happens, and what at the end.
+ *
+ *    order        the rows of a shard are its records' in their order, none left out, none twice; its sequences count on
+ *    chain        every row's hash is that of its form and of the row before it
+ *    positions    never go back
+ *    decision     each row says what is to become of its event (model.h: an evaluation of its own, by what the lane was told)
+ *    results      every row is published once, in order, byte for byte what its first producing was; nothing else ever is
+ *    constraints  those of the database
+ *    loss         a lost commit or a lost input is found, and its shard stops; no other ever stops
+ *    poison       only a record on which lanes died is dead-lettered unread, and soon enough
+ *    fold         the tables are what the ledger says
+ *    timers       what could be decided is; what waits ends
+ *    liveness     when the faults stop, everything comes to rest within a bounded time */
+#ifndef SIM_CHECK_H
+#define SIM_CHECK_H
+
+#include "broker.h"
+#include "registry.h"
+#include "store_sim.h"
+#include "world.h"
+
+void check_begin(void);
+
+/* ---- the database ---- */
+
+/* A lane's load was answered: what it knows of the registries is to be asked anew. */
+void check_loaded(unsigned lane);
+void check_told(unsigned lane, struct slice host, struct slice digest, enum registry_answer answer);
+/* What the lane was told when it called commit, to be kept with it. */
+const void *check_knowledge(unsigned lane);
+/* A commit that has passed the fence, before it is written, and after. */
+void check_commit(const struct write *write);
+void check_committed(const struct write *write);
+void check_taken(unsigned lane, uint32_t shard, bool died);
+void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset, bool again);
+void check_stopped(uint32_t shard, struct slice reason);
+void check_restored(const struct db *lost);
+
+/* ---- the brokers ---- */
+
+void check_produced(unsigned lane, const struct sim_record *record);
+/* A read_committed consumer sees it, in the order of the log. */
+void check_visible(enum output_topic topic, const struct sim_record *record);
+void check_input_lost(enum input_topic topic, uint32_t shard);
+
+/* ---- lanes ---- */
+
+void check_lane_died(unsigned lane);
+void check_killed(uint32_t shard, enum input_topic topic, uint64_t offset);
+
+/* ---- afterwards ---- */
+
+/* Nothing is left to do; else why not. */
+bool check_is_at_rest(char *ret_why, size_t room);
+void check_unrest(const char *why);
+/* What waits now, waits rightly. */
+void check_waiting(void);
+void check_end(void);
+
+#endif

@@ -1,0 +1,30 @@
+/* The consumer group and the input topics: who has which shards, what the logs hold, and what each lane has fetched. */
+#ifndef SIM_GROUP_H
+#define SIM_GROUP_H
+
+#include "input.h"
+#include "world.h"
+
+struct in_log {
+    struct record *records; /* by offset */
+    size_t count, room;
+    size_t start; /* what lies below was deleted */
+};
+
+extern struct in_log in_logs[INPUT_TOPICS + 1][SHARDS_MAX];
+
+void group_begin(void);
+/* A process of that static member starts; it dies or ends. */
+void group_join(unsigned lane);
+void group_leave(unsigned lane);
+/* Gives the shards out anew. */
+void group_rebalance(const char *why);
+
+/* Appends; the offset and shard are set. */
+void in_log_append(enum input_topic topic, uint32_t shard, struct record *record);
+/* The log is lost and made anew, empty. */
+void in_log_recreate(enum input_topic topic, uint32_t shard);
+/* Retention has deleted what lies below. */
+void in_log_delete(enum input_topic topic, uint32_t shard, size_t below);
+
+#endif

@@ -1,0 +1,468 @@
+#include "model.h"
+
+#include "codes.h"
+#include "json.h"
+#include "registry_sim.h"
+
+#include <string.h>
+
+static const instant DAY = (instant)86400 * SECOND;
+
+struct m_release {
+    bool verified;
+    int variant;
+    uint64_t sequence;
+};
+
+struct m_environment {
+    bool known;
+    int release;
+    unsigned char promotion[STORE_KEY];
+    uint64_t sequence;
+};
+
+struct m_claim {
+    bool claimed;
+    int content;
+    uint64_t sequence;
+};
+
+struct m_promotion {
+    uint32_t shard;
+    unsigned char id[STORE_KEY];
+    int project, release, environment;
+    enum promotion_outcome outcome;
+    uint32_t revision;
+    uint64_t opened, answered, decided;
+    instant expires_at;
+};
+
+static struct {
+    struct m_release releases[PROJECTS][RELEASES];
+    struct m_environment environments[PROJECTS][ENVIRONMENTS + 1];
+    bool promoted[PROJECTS][RELEASES][ENVIRONMENTS + 1];
+    struct m_claim claims[EVENTS_MAX];
+    struct m_promotion *promotions;
+    size_t promotion_count, promotion_room;
+    const struct m_promotion *superseded[SHARDS_MAX]; /* by the request whose row must come next */
+} model;
+
+void model_begin(void) { memset(&model, 0, sizeof model); }
+
+/* ---- what a row says ---- */
+
+struct decision {
+    struct slice code, outcome, would_be, promotion_id, environment, git_sha, project;
+    int64_t revision, original;
+    instant expires_at;
+    unsigned char id[STORE_KEY];
+};
+
+static struct arena arena;
+
+static bool read_decision(const struct ledger_row *row, struct decision *d) {
+    const struct json *root;
+    struct error error;
+    int64_t shard;
+    *d = (struct decision){0};
+    if (json_read_strict(&arena, row->decision, NULL, &root, &error)) return false;
+    d->code = json_get_text(root, "code");
+    d->outcome = json_get_text(root, "outcome");
+    d->would_be = json_get_text(root, "wouldBe");
+    d->promotion_id = json_get_text(root, "promotionId");
+    d->environment = json_get_text(root, "environment");
+    d->project = json_get_text(root, "project");
+    d->git_sha = json_get_text(json_get(root, "release"), "gitSha");
+    const struct json *revision = json_get(root, "revision"), *original = json_get(root, "original");
+    if (revision && !json_int64(revision, &d->revision)) return false;
+    if (original && (!json_int64(json_get(original, "sequence"), &d->original) ||
+                     !json_int64(json_get(original, "shard"), &shard) || shard != row->shard))
+        return false;
+    struct slice expires = json_get_text(root, "expiresAt");
+    if (expires.p && !text_parse_instant(expires, &d->expires_at)) return false;
+    return !d->promotion_id.p || text_unbase32(d->id, d->promotion_id);
+}
+
+static void wrong(const struct ledger_row *row, const struct event *e, const char *expected, const struct decision *d) {
+    world_violate("decision", (int)row->shard, row->sequence, e ? e->number : -1,
+                  "row %u-%llu%s is of kind %d (code %.*s, outcome %.*s) and was to be %s", row->shard,
+                  (unsigned long long)row->sequence, e ? keep_print(" for e%d", e->number).p : "", row->kind, SLICE_ARG(d->code),
+                  SLICE_ARG(d->outcome), expected);
+}
+
+/* ---- what is to become of a promotion ---- */
+
+struct wish {
+    int project, release, environment;
+    instant expires_at, now;
+    uint64_t version;
+    const struct told *told;
+    bool truth; /* the registries as they are now, whatever was told */
+};
+
+static enum registry_answer answer_to(const struct wish *wish, const struct artifact_facts *artifact) {
+    if (wish->truth) return registry_sim_truth(artifact->digest);
+    for (const struct told *told = wish->told; told; told = told->next)
+        if (slice_equal(told->digest, artifact->digest) && slice_is(told->host, host_name(artifact->host))) return told->answer;
+    return REGISTRY_NOT_ASKED;
+}
+
+static void weigh_artifact(const struct wish *wish, const struct policy_facts *policy, const struct artifact_facts *artifact,
+                           bool *unmet, bool *failed) {
+    if (artifact->host < 0) {
+        *failed |= !policy->unchecked_other;
+        return;
+    }
+    if (artifact->host == HOST_FORBIDDEN || (artifact->host == HOST_TWO && !policy->knows_host_two)) {
+        *failed = true;
+        return;
+    }
+    switch (answer_to(wish, artifact)) {
+    case REGISTRY_FOUND:
+        return;
+    case REGISTRY_MISSING:
+    case REGISTRY_MISMATCH:
+        *failed = true;
+        return;
+    default:
+        *unmet = true;
+    }
+}
+
+static void weigh_release(const struct wish *wish, const struct policy_facts *policy, bool *unmet, bool *failed) {
+    const struct m_release *release = &model.releases[wish->project][wish->release];
+    const struct release_facts *facts = release_facts(wish->project, wish->release, release->variant);
+    bool known = wish->project < 3 || (project_is_beta(wish->project) && policy->knows_beta);
+    bool allowed = project_is_beta(wish->project) ? policy->unsigned_beta : policy->unsigned_acme;
+    *unmet |= !release->verified;
+    if (!release->verified || !known) return;
+    if (release->variant == 3)
+        *unmet = true; /* nobody verifies signatures yet */
+    else
+        *failed |= !allowed;
+    for (size_t i = 0; i < facts->artifact_count; i++) weigh_artifact(wish, policy, &facts->artifacts[i], unmet, failed);
+}
+
+static const char *expected(const struct wish *wish) {
+    const struct policy_facts *policy = policies_at(wish->version);
+    bool unmet = false, failed = false, named = false;
+    const struct m_environment *environment = &model.environments[wish->project][wish->environment];
+    if (!policy) {
+        unmet = true;
+    } else {
+        bool known = wish->project < 3 || (project_is_beta(wish->project) && policy->knows_beta);
+        named = known && wish->environment < ENVIRONMENTS && policy->environments[wish->environment];
+        failed |= !named;
+        bool gated = named && wish->environment && policy->gated[wish->environment] && policy->environments[wish->environment - 1];
+        if (gated) unmet |= !model.promoted[wish->project][wish->release][wish->environment - 1];
+        weigh_release(wish, policy, &unmet, &failed);
+    }
+    if (named && environment->known && environment->release == wish->release && wish->expires_at > wish->now)
+        return "promoted"; /* it is there already */
+    if (wish->expires_at <= wish->now) return "expired";
+    return failed ? "rejected" : unmet ? "waiting" : "promoted";
+}
+
+/* ---- promotions ---- */
+
+static enum promotion_outcome outcome_of(struct slice text) {
+    static const char *const texts[] = {"", "waiting", "promoted", "rejected", "superseded", "aborted", "expired"};
+    for (int i = 1; i <= PROMOTION_EXPIRED; i++)
+        if (slice_is(text, texts[i])) return (enum promotion_outcome)i;
+    return 0;
+}
+
+static void settle(struct m_promotion *p, const struct ledger_row *row, const struct decision *d) {
+    p->outcome = outcome_of(d->outcome);
+    p->revision = (uint32_t)d->revision;
+    p->answered = row->sequence;
+    if (p->outcome != PROMOTION_WAITING) p->decided = row->sequence;
+    if (p->outcome != PROMOTION_PROMOTED) return;
+    model.promoted[p->project][p->release][p->environment] = true;
+    if (slice_is(d->code, "already-promoted")) return;
+    struct m_environment *environment = &model.environments[p->project][p->environment];
+    *environment = (struct m_environment){.known = true, .release = p->release, .sequence = row->sequence};
+    memcpy(environment->promotion, p->id, STORE_KEY);
+}
+
+static struct m_promotion *find_open(int project, int release, int environment) {
+    for (size_t i = 0; i < model.promotion_count; i++) {
+        struct m_promotion *p = &model.promotions[i];
+        if (p->outcome == PROMOTION_WAITING && p->project == project && p->release == release && p->environment == environment)
+            return p;
+    }
+    return NULL;
+}
+
+/* A later answer of a promotion that waited: by a look at it, or by another request that takes its place. */
+static void read_later(const struct ledger_row *row, const struct knowledge *knowledge) {
+    struct decision d;
+    struct m_promotion *p = NULL;
+    if (!read_decision(row, &d)) {
+        wrong(row, NULL, "readable", &d);
+        return;
+    }
+    for (size_t i = 0; i < model.promotion_count; i++)
+        if (memcmp(model.promotions[i].id, d.id, STORE_KEY) == 0) p = &model.promotions[i];
+    if (!p || p->outcome != PROMOTION_WAITING) {
+        wrong(row, NULL, "about a promotion that waits", &d);
+        return;
+    }
+    if (d.revision != p->revision + 1) wrong(row, NULL, "the next revision", &d);
+    if (d.expires_at != p->expires_at) wrong(row, NULL, "of the same limit", &d);
+    if (slice_is(d.outcome, "superseded")) {
+        model.superseded[row->shard] = p;
+    } else if (knowledge) {
+        struct wish wish = {.project = p->project,
+                            .release = p->release,
+                            .environment = p->environment,
+                            .expires_at = p->expires_at,
+                            .now = row->at,
+                            .version = row->control_version,
+                            .told = knowledge->told};
+        const char *what = expected(&wish);
+        if (!slice_is(d.outcome, what)) wrong(row, NULL, what, &d);
+    }
+    settle(p, row, &d);
+}
+
+/* ---- events ---- */
+
+static instant limit_of(const struct event *e, const struct ledger_row *row) {
+    const struct policy_facts *policy = policies_at(row->control_version);
+    bool known = policy && (e->project < 3 || (project_is_beta(e->project) && policy->knows_beta));
+    instant limit = row->at + (known && policy->limit < 7 * DAY ? policy->limit : 7 * DAY);
+    return e->expires_at && e->expires_at < limit ? e->expires_at : limit;
+}
+
+static void read_request(const struct ledger_row *row, const struct event *e, const struct decision *d,
+                         const struct knowledge *knowledge) {
+    struct m_promotion *open = find_open(e->project, e->release, e->environment);
+    struct wish wish = {.project = e->project,
+                        .release = e->release,
+                        .environment = e->environment,
+                        .expires_at = limit_of(e, row),
+                        .now = row->at,
+                        .version = row->control_version,
+                        .told = knowledge ? knowledge->told : NULL};
+    if (knowledge) {
+        const char *what = expected(&wish);
+        if (!slice_is(e->dry_run ? d->would_be : d->outcome, what) || (row->kind == RESULT_PROMOTION_EVALUATED) != e->dry_run)
+            wrong(row, e, what, d);
+        if (d->expires_at != wish.expires_at) wrong(row, e, "of another limit", d);
+        if (memcmp(d->id, e->key, STORE_KEY) != 0) wrong(row, e, "of another promotion id", d);
+        if (d->revision != 1) wrong(row, e, "the first revision", d);
+    }
+    if (e->dry_run) return;
+    if (open) wrong(row, e, "behind the end of the promotion that it supersedes", d);
+    struct m_promotion *p = KEEP_ADD(model.promotions, model.promotion_count, model.promotion_room);
+    *p = (struct m_promotion){.shard = row->shard,
+                              .project = e->project,
+                              .release = e->release,
+                              .environment = e->environment,
+                              .opened = row->sequence,
+                              .expires_at = wish.expires_at};
+    memcpy(p->id, e->key, STORE_KEY);
+    settle(p, row, d);
+}
+
+static void read_build(const struct ledger_row *row, const struct event *e, const struct decision *d,
+                       const struct knowledge *knowledge) {
+    const struct policy_facts *policy = policies_at(row->control_version);
+    struct m_release *release = &model.releases[e->project][e->release];
+    bool beta = project_is_beta(e->project), known = policy && (e->project < 3 || (beta && policy->knows_beta));
+    bool allowed = known && (e->variant == 3 || (beta ? policy->unsigned_beta : policy->unsigned_acme));
+    bool same = release->verified && (release->variant == 2) == (e->variant == 2);
+    const char *code = !known              ? "unknown-project"
+                       : !allowed          ? "unsigned"
+                       : !release->verified ? "verified"
+                       : same              ? "already-built"
+                                           : "manifest-conflict";
+    bool good = allowed && (!release->verified || same);
+    if (knowledge && (!slice_is(d->code, code) || row->kind != (good ? RESULT_RELEASE_VERIFIED : RESULT_RELEASE_REJECTED)))
+        wrong(row, e, code, d);
+    if (slice_is(d->code, "verified"))
+        *release = (struct m_release){.verified = true, .variant = e->variant, .sequence = row->sequence};
+}
+
+/* The last answer to the event that has used the id. */
+static uint64_t last_answer(const struct event *e) {
+    uint64_t last = model.claims[e->identity].sequence;
+    for (size_t i = 0; i < model.promotion_count; i++)
+        if (memcmp(model.promotions[i].id, e->key, STORE_KEY) == 0) last = model.promotions[i].answered;
+    return last;
+}
+
+static void read_accepted(const struct ledger_row *row, const struct event *e, const struct decision *d,
+                          const struct knowledge *knowledge) {
+    struct m_claim *claim = &model.claims[e->identity];
+    const char *refusal = e->time < row->at - 30 * DAY                           ? "stale"
+                          : e->time > row->at + (instant)300 * SECOND            ? "in-the-future"
+                          : claim->claimed && claim->content != e->content       ? "event-id-conflict"
+                          : !claim->claimed && knowledge && e->refused_by_store ? "internal-error"
+                                                                                 : NULL;
+    if (refusal) {
+        if (knowledge && (row->kind != RESULT_EVENT_REFUSED || !slice_is(d->code, refusal))) wrong(row, e, refusal, d);
+        return;
+    }
+    if (claim->claimed) {
+        if (row->kind != RESULT_EVENT_DUPLICATE || d->original != (int64_t)last_answer(e)) wrong(row, e, "a duplicate", d);
+        return;
+    }
+    if (row->kind == RESULT_EVENT_REFUSED || row->kind == RESULT_EVENT_DUPLICATE) {
+        if (knowledge) wrong(row, e, "accepted", d);
+        return;
+    }
+    if (e->expect == EXPECT_BUILD)
+        read_build(row, e, d, knowledge);
+    else
+        read_request(row, e, d, knowledge);
+    *claim = (struct m_claim){true, e->content, row->sequence};
+}
+
+/* No innocent record may be dead-lettered for the deaths of lanes. */
+static void judge_unread(const struct ledger_row *row, const struct event *e, const struct decision *d, unsigned deaths) {
+    if (deaths >= 2) return;
+    wrong(row, e, "read: lanes have not died on it twice", d);
+}
+
+static void read_event(const struct ledger_row *row, const struct event *e, const struct knowledge *knowledge, unsigned deaths) {
+    struct decision d;
+    if (!read_decision(row, &d)) {
+        wrong(row, e, "readable", &d);
+        return;
+    }
+    bool dead = row->kind == RESULT_DEAD_LETTER;
+    if (dead && slice_is(d.code, code_text(CODE_CRASHES_WORKER))) {
+        if (knowledge) judge_unread(row, e, &d, deaths);
+        return;
+    }
+    if (e->kills) {
+        wrong(row, e, "dead-lettered unread", &d);
+        return;
+    }
+    switch (e->expect) {
+    case EXPECT_DEAD:
+        if (!dead || !slice_is(d.code, code_text(CODE_NOT_CLOUDEVENT))) wrong(row, e, "a dead letter", &d);
+        return;
+    case EXPECT_REFUSED:
+        if (row->kind != RESULT_EVENT_REFUSED || !slice_is(d.code, e->code)) wrong(row, e, e->code, &d);
+        return;
+    case EXPECT_BUILD:
+    case EXPECT_REQUEST:
+        break;
+    }
+    if (dead)
+        wrong(row, e, "answered", &d);
+    else
+        read_accepted(row, e, &d, knowledge);
+}
+
+void model_read(const struct ledger_row *row, const struct knowledge *knowledge, unsigned deaths) {
+    arena_init(&arena, 4 * 1024 * 1024);
+    const struct m_promotion *superseded = model.superseded[row->shard];
+    const struct event *e = row->topic == INPUT_NONE ? NULL : workload_at(row->shard, row->topic, row->offset);
+    model.superseded[row->shard] = NULL;
+    if (superseded && (!e || e->project != superseded->project || e->release != superseded->release ||
+                       e->environment != superseded->environment))
+        world_violate("decision", (int)row->shard, row->sequence, e ? e->number : -1,
+                      "row %u-%llu follows the end of a promotion and is not the request that superseded it", row->shard,
+                      (unsigned long long)row->sequence);
+    if (row->topic == INPUT_NONE && row->kind != RESULT_SHARD_RESUMED) read_later(row, knowledge);
+    if (row->topic != INPUT_NONE && !e)
+        world_violate("order", (int)row->shard, row->sequence, -1, "row %u-%llu is for a record that was never sent", row->shard,
+                      (unsigned long long)row->sequence);
+    if (e) read_event(row, e, knowledge, deaths);
+    arena_release(&arena);
+}
+
+void model_read_all(uint32_t shard) {
+    if (model.superseded[shard])
+        world_violate("decision", (int)shard, db.shards[shard].sequence, -1,
+                      "the last row of a commit supersedes a promotion and no request follows");
+    model.superseded[shard] = NULL;
+}
+
+/* ---- the tables ---- */
+
+static void differ(const char *what, uint32_t shard, uint64_t sequence) {
+    world_violate("fold", (int)shard, sequence, -1, "the table of %s is not what the ledger says", what);
+}
+
+static const struct promotion_row *stored_promotion(const struct m_promotion *p) {
+    for (size_t i = 0; i < db.promotion_count; i++)
+        if (db.promotions[i].shard == p->shard && db.promotions[i].opened_sequence == p->opened) return &db.promotions[i];
+    return NULL;
+}
+
+static void compare_promotions(void) {
+    if (model.promotion_count != db.promotion_count) differ("promotions", 0, 0);
+    for (size_t i = 0; i < model.promotion_count; i++) {
+        const struct m_promotion *p = &model.promotions[i];
+        const struct promotion_row *row = stored_promotion(p);
+        bool same = row && row->outcome == p->outcome && row->revision == p->revision && row->answered_sequence == p->answered &&
+                    row->decided_sequence == p->decided && row->expires_at == p->expires_at &&
+                    memcmp(row->id, p->id, STORE_KEY) == 0 && slice_is(row->project, project_name(p->project)) &&
+                    slice_is(row->environment, environment_name(p->environment)) &&
+                    release_of(p->project, row->git_sha) == p->release;
+        if (!same) differ("promotions", p->shard, p->opened);
+    }
+}
+
+static void compare_environments(void) {
+    size_t count = 0;
+    for (int project = 0; project < PROJECTS; project++)
+        for (int environment = 0; environment <= ENVIRONMENTS; environment++) {
+            const struct m_environment *m = &model.environments[project][environment];
+            if (!m->known) continue;
+            count++;
+            const struct commit_environment *row =
+                db_environment(slice_str(project_name(project)), slice_str(environment_name(environment)));
+            if (!row || release_of(project, row->git_sha) != m->release || row->sequence != m->sequence ||
+                memcmp(row->promotion, m->promotion, STORE_KEY) != 0)
+                differ("environments", text_murmur2(slice_str(project_name(project))) % world.shard_count, m->sequence);
+        }
+    if (count != db.environment_count) differ("environments", 0, 0);
+}
+
+static void compare_releases(void) {
+    size_t releases = 0, claims = 0;
+    for (int project = 0; project < PROJECTS; project++)
+        for (int release = 0; release < RELEASES; release++) {
+            const struct m_release *m = &model.releases[project][release];
+            if (!m->verified) continue;
+            releases++;
+            const struct db_release *row =
+                db_release(slice_str(project_name(project)), release_facts(project, release, 0)->git_sha);
+            if (!row || row->row.sequence != m->sequence || row->row.attestation_enabled != (m->variant == 3))
+                differ("releases", text_murmur2(slice_str(project_name(project))) % world.shard_count, m->sequence);
+        }
+    for (size_t i = 0; i < EVENTS_MAX; i++) claims += model.claims[i].claimed;
+    if (releases != db.release_count) differ("releases", 0, 0);
+    if (claims != db.seen_count) differ("used ids", 0, 0);
+}
+
+void model_compare(void) {
+    compare_promotions();
+    compare_environments();
+    compare_releases();
+}
+
+void model_compare_waiting(void) {
+    for (size_t i = 0; i < model.promotion_count; i++) {
+        const struct m_promotion *p = &model.promotions[i];
+        if (p->outcome != PROMOTION_WAITING || db.shards[p->shard].stopped.p) continue;
+        struct wish wish = {.project = p->project,
+                            .release = p->release,
+                            .environment = p->environment,
+                            .expires_at = p->expires_at,
+                            .now = world_store_now(),
+                            .version = policies_version(),
+                            .truth = true};
+        const char *what = expected(&wish);
+        if (strcmp(what, "waiting") != 0)
+            world_violate("timers", (int)p->shard, p->answered, -1,
+                          "the promotion that row %u-%llu has opened still waits, and it should be %s", p->shard,
+                          (unsigned long long)p->opened, what);
+    }
+}

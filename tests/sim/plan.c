@@ -1,0 +1,197 @@
+#include "plan.h"
+
+#include "broker.h"
+#include "check.h"
+#include "fleet.h"
+#include "group.h"
+#include "policies.h"
+#include "registry_sim.h"
+#include "store_sim.h"
+#include "workload.h"
+
+enum fault_kind {
+    FAULT_ARMED,
+    FAULT_CRASH,
+    FAULT_PAUSE,
+    FAULT_END,
+    FAULT_REBALANCE,
+    FAULT_DATABASE_AWAY,
+    FAULT_DATABASE_OLDER,
+    FAULT_BROKER_AWAY,
+    FAULT_CLOCK,
+    FAULT_POLICY,
+    FAULT_REGISTRY,
+    FAULT_RETENTION,
+    FAULT_INPUT_RECREATED,
+    FAULT_INPUT_DELETED
+};
+
+struct fault {
+    enum fault_kind kind;
+    micros at, time;
+    unsigned lane;
+    uint32_t shard;
+    enum op op;
+    enum armed_kind armed;
+    enum input_topic topic;
+    int host;
+    enum registry_mode mode;
+    int number;
+};
+
+/* How often, in a thousand. The rare ones lose data for good, and a run in which that happened proves less of the rest. */
+static const struct {
+    enum fault_kind kind;
+    unsigned weight;
+} weights[] = {{FAULT_ARMED, 520},         {FAULT_CRASH, 90},       {FAULT_PAUSE, 70},          {FAULT_END, 30},
+               {FAULT_REBALANCE, 80},      {FAULT_DATABASE_AWAY, 40}, {FAULT_DATABASE_OLDER, 8}, {FAULT_BROKER_AWAY, 30},
+               {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},      {FAULT_REGISTRY, 50},       {FAULT_RETENTION, 25},
+               {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
+
+/* Where faults hurt most. */
+static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT, OP_RELEASE, OP_EPOCHS,
+                                     OP_LEDGER,  OP_INIT,     OP_FENCE,   OP_PRODUCE, OP_SEND,  OP_END_TXN, OP_END_TXN,
+                                     OP_END_TXN, OP_TAILS,    OP_SUSPECT, OP_POINT};
+
+static struct fault faults[FAULTS_MAX];
+static size_t fault_count;
+
+const char *op_text(enum op op) {
+    static const char *const texts[] = {
+#define OP_TEXT(name, text) text,
+        OPS(OP_TEXT)
+#undef OP_TEXT
+    };
+    return texts[op];
+}
+
+/* ---- what happens ---- */
+
+static void arm(const struct fault *fault) {
+    struct sim_lane *lane = &fleet[fault->lane];
+    struct armed *armed = KEEP_NEW(struct armed), **at = &lane->armed;
+    *armed = (struct armed){.op = fault->op, .kind = fault->armed, .fault = fault->number, .time = fault->time};
+    while (*at) at = &(*at)->next;
+    *at = armed;
+}
+
+static void strike(const struct fault *fault) {
+    switch (fault->kind) {
+    case FAULT_ARMED:
+        arm(fault);
+        return;
+    case FAULT_CRASH:
+        fleet_crash(&fleet[fault->lane], "as the plan says");
+        break;
+    case FAULT_PAUSE:
+        fleet_pause(&fleet[fault->lane], fault->time);
+        break;
+    case FAULT_END:
+        fleet_ask_to_end(&fleet[fault->lane]);
+        break;
+    case FAULT_REBALANCE:
+        group_rebalance("as the plan says");
+        break;
+    case FAULT_DATABASE_AWAY:
+        trace("database: is away for %lld ms", (long long)(fault->time / MS));
+        store_sim_fail_over(fault->time, 0);
+        break;
+    case FAULT_DATABASE_OLDER:
+        store_sim_fail_over(fault->time / 8, 1);
+        break;
+    case FAULT_BROKER_AWAY:
+        trace("broker: is away for %lld ms", (long long)(fault->time / MS));
+        broker_go_away(fault->time);
+        break;
+    case FAULT_CLOCK:
+        world_store_clock_offset += fault->time - 2 * SECOND;
+        trace("database: its clock jumps by %lld ms", (long long)((fault->time - 2 * SECOND) / MS));
+        break;
+    case FAULT_POLICY:
+        policies_apply();
+        break;
+    case FAULT_REGISTRY:
+        registry_sim_behave(fault->host, fault->mode, world.now + fault->time);
+        break;
+    case FAULT_RETENTION:
+        broker_delete_settled(fault->shard);
+        break;
+    case FAULT_INPUT_RECREATED:
+        workload_close(fault->topic, fault->shard);
+        in_log_recreate(fault->topic, fault->shard);
+        check_input_lost(fault->topic, fault->shard);
+        break;
+    case FAULT_INPUT_DELETED:
+        in_log_delete(fault->topic, fault->shard, in_logs[fault->topic][fault->shard].count);
+        check_input_lost(fault->topic, fault->shard);
+        break;
+    }
+    world.result.faults++;
+}
+
+static void happen(void *argument) {
+    const struct fault *fault = argument;
+    if (world.healed) return;
+    if (fault->kind != FAULT_ARMED) trace("fault %d:", fault->number);
+    strike(fault);
+}
+
+static void remember(void *argument) {
+    (void)argument;
+    store_sim_remember();
+}
+
+/* ---- drawing ---- */
+
+static enum fault_kind draw_kind(struct random *drawn) {
+    uint64_t fate = random_below(drawn, 1019);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        if (fate < weights[i].weight) return weights[i].kind;
+        fate -= weights[i].weight;
+    }
+    return FAULT_CRASH;
+}
+
+static micros draw_time(struct random *drawn) {
+    uint64_t fate = random_below(drawn, 100);
+    if (fate < 50) return random_between(drawn, MS, 300 * MS);
+    if (fate < 85) return random_between(drawn, 300 * MS, 4 * SECOND);
+    return random_between(drawn, 4 * SECOND, 20 * SECOND);
+}
+
+static void draw(struct random *drawn, struct fault *fault, micros until) {
+    fault->kind = draw_kind(drawn);
+    fault->at = random_between(drawn, 0, until);
+    fault->time = draw_time(drawn);
+    fault->lane = (unsigned)random_below(drawn, world.lane_count);
+    fault->shard = (uint32_t)random_below(drawn, world.shard_count);
+    fault->op = random_chance(drawn, 80) ? favourites[random_below(drawn, sizeof favourites / sizeof *favourites)]
+                                         : (enum op)random_below(drawn, OP_COUNT);
+    fault->armed = (enum armed_kind)random_below(drawn, ARMED_PAUSE + 1);
+    fault->topic = random_chance(drawn, 50) ? INPUT_BUILDS : INPUT_REQUESTS;
+    fault->host = (int)random_below(drawn, HOSTS);
+    fault->mode = (enum registry_mode)random_below(drawn, REGISTRY_MODES);
+}
+
+void plan_begin(void) {
+    struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
+    micros until = workload_ends() + 4 * SECOND;
+    fault_count = (size_t)random_between(&drawn, 0, random_chance(&drawn, 30) ? FAULTS_MAX : 24);
+    for (size_t i = 0; i < fault_count; i++) {
+        struct fault *fault = &faults[i];
+        *fault = (struct fault){.number = (int)i};
+        draw(&drawn, fault, until);
+        if (world.spec->without_fault[i]) continue;
+        world_at(fault->at, happen, fault);
+        if (fault->kind == FAULT_DATABASE_OLDER) world_at(fault->at - fault->time / 4, remember, NULL);
+    }
+    world.result.fault_count = fault_count;
+}
+
+void plan_heal(void) {
+    trace("everything is mended");
+    store_sim_heal();
+    broker_heal();
+    registry_sim_heal();
+    fleet_heal();
+}
