@@ -20,9 +20,10 @@ static struct {
     size_t produced_count, produced_room;
     uint64_t visible[OUTPUT_TOPICS];    /* the last row that a read_committed consumer has seen */
     bool input_lost, restored, hopeless; /* hopeless: what an earlier owner may still publish, nobody can know any more */
-    enum input_topic suspected_topic;
+    enum input_topic suspected_topic; /* the record that was noted last before it was read */
     uint64_t suspected_offset;
-    unsigned deaths;
+    unsigned deaths[INPUT_TOPICS + 1][EVENTS_MAX]; /* while that record was noted */
+    bool deaths_unknown;
 } shards[SHARDS_MAX];
 
 static struct {
@@ -135,8 +136,8 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
     if (shards[b->shard].restored && !shards[b->shard].hopeless && was_published_otherwise(row))
         world_violate("loss", shard, row->sequence, number, "row %u-%llu was lost and published; now there is another of its number",
                       row->shard, (unsigned long long)row->sequence);
-    bool suspected = shards[b->shard].suspected_topic == row->topic && shards[b->shard].suspected_offset == row->offset;
-    model_read(row, knowledge, suspected ? shards[b->shard].deaths : 0);
+    bool unknown = shards[b->shard].deaths_unknown || row->offset >= EVENTS_MAX;
+    model_read(row, knowledge, unknown ? 99 : shards[b->shard].deaths[row->topic][row->offset]);
 }
 
 void check_commit(const struct write *write) {
@@ -166,11 +167,11 @@ void check_committed(const struct write *write) { (void)write; }
 
 void check_taken(unsigned lane, uint32_t shard, bool died) {
     (void)lane;
-    shards[shard].deaths += died;
+    uint64_t offset = shards[shard].suspected_offset;
+    if (died && offset < EVENTS_MAX) shards[shard].deaths[shards[shard].suspected_topic][offset]++;
 }
 
-void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset, bool again) {
-    if (!again) shards[shard].deaths = 0;
+void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset) {
     shards[shard].suspected_topic = topic;
     shards[shard].suspected_offset = offset;
 }
@@ -230,7 +231,7 @@ void check_restored(const struct db *lost) {
         for (size_t i = 0; same && i < is->id_count; i++) same &= slice_equal(was->ids[i], is->ids[i]);
         shards[n].restored = true;
         shards[n].hopeless |= !same;
-        shards[n].deaths = 99;
+        shards[n].deaths_unknown = true;
         for (size_t i = 0; i < db.ledger_count[n]; i++) model_read(&db.ledger[n][i], NULL, 0);
         trace("shard%u is back at row %zu of %zu", n, db.ledger_count[n], lost->ledger_count[n]);
     }

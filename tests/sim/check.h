@@ -32,7 +32,7 @@ const void *check_knowledge(unsigned lane);
 void check_commit(const struct write *write);
 void check_committed(const struct write *write);
 void check_taken(unsigned lane, uint32_t shard, bool died);
-void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset, bool again);
+void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset);
 void check_stopped(uint32_t shard, struct slice reason);
 void check_restored(const struct db *lost);
 

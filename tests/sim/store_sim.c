@@ -152,7 +152,7 @@ static int apply_by_owner(const struct write *write, struct error *error) {
         if (!same) shard->crash_count = 0;
         shard->crash_topic = write->topic;
         shard->crash_position = write->offset;
-        check_suspected(write->shard, write->topic, write->offset, same);
+        check_suspected(write->shard, write->topic, write->offset);
     }
     if (write->kind == WRITE_STOP) {
         shard->stopped = write->reason;

@@ -87,7 +87,7 @@ void story_tell(const struct run_spec *spec, const struct run_result *result) {
     if (skipped) printf("  ... %zu earlier lines\n", skipped);
     size_t first = count > LINES_MAX ? count - LINES_MAX : 0;
     for (size_t i = first; i < count; i++) printf("  %s\n", lines[i % LINES_MAX]);
-    free(text);
+    /* `text` is the C library's own memory, which our free() does not know; the process ends soon */
 }
 
 /* ---- lists ---- */
