@@ -1,7 +1,7 @@
 /* The simulated brokers' output side: logs with open, committed and aborted records, transactional ids with their epochs, and the
  * requests about them, as Kafka's transaction coordinator treats those of every librdkafka (without KIP-890's second part, with
- * verification of partitions): EndTxn is answered before its markers are written, InitProducerId ends what is open and wants to be
- * asked again, and a late EndTxn may end the next transaction of the same epoch. */
+ * verification of partitions): EndTxn is answered before its markers are written, InitProducerId ends what is open and wants to
+ * be asked again, and a late EndTxn may end the next transaction of the same epoch. */
 #ifndef SIM_BROKER_H
 #define SIM_BROKER_H
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KILLS_MAX = 12 };
+enum { KILLS_MAX = 30 };
 
 /* A row as it was first produced. */
 struct produced {
@@ -18,9 +18,9 @@ struct produced {
 static struct {
     struct produced *produced;
     size_t produced_count, produced_room;
-    uint64_t visible[OUTPUT_TOPICS];    /* the last row that a read_committed consumer has seen */
+    uint64_t visible[OUTPUT_TOPICS];     /* the last row that a read_committed consumer has seen */
     bool input_lost, restored, hopeless; /* hopeless: what an earlier owner may still publish, nobody can know any more */
-    enum input_topic suspected_topic; /* the record that was noted last before it was read */
+    enum input_topic suspected_topic;    /* the record that was noted last before it was read */
     uint64_t suspected_offset;
     unsigned deaths[INPUT_TOPICS + 1][EVENTS_MAX]; /* while that record was noted */
     bool deaths_unknown;
@@ -134,8 +134,9 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
                       (unsigned long long)row->sequence, (unsigned long long)row->control_version,
                       (unsigned long long)knowledge->version);
     if (shards[b->shard].restored && !shards[b->shard].hopeless && was_published_otherwise(row))
-        world_violate("loss", shard, row->sequence, number, "row %u-%llu was lost and published; now there is another of its number",
-                      row->shard, (unsigned long long)row->sequence);
+        world_violate("loss", shard, row->sequence, number,
+                      "row %u-%llu was lost and published; now there is another of its number", row->shard,
+                      (unsigned long long)row->sequence);
     bool unknown = shards[b->shard].deaths_unknown || row->offset >= EVENTS_MAX;
     model_read(row, knowledge, unknown ? 99 : shards[b->shard].deaths[row->topic][row->offset]);
 }
@@ -148,8 +149,7 @@ void check_commit(const struct write *write) {
         struct digest head = s->head;
         memcpy(position, s->position, sizeof position);
         for (size_t k = 0; k < write->commit.row_count; k++)
-            if (write->commit.rows[k].shard == b->shard)
-                check_row(write, b, &write->commit.rows[k], position, &sequence, &head);
+            if (write->commit.rows[k].shard == b->shard) check_row(write, b, &write->commit.rows[k], position, &sequence, &head);
         model_read_all(b->shard);
         if (sequence != b->new_sequence || !digest_equal(&head, &b->new_head))
             world_violate("order", (int)b->shard, b->new_sequence, -1, "the shard's row and its ledger disagree");

@@ -77,6 +77,8 @@ void fiber_yield(void) {
     in_fiber(fiber->fake_stack);
 }
 
-struct fiber *fiber_running(void) { return running; }
+struct fiber *fiber_running(void) {
+    return running;
+}
 
 void fiber_abandon(struct fiber *fiber) { fiber->alive = false; }

@@ -130,7 +130,8 @@ static void go_down(struct sim_lane *lane, const char *why) {
     check_lane_died(lane->number);
     /* As the supervisor does it; sometimes its host is gone for longer than its session. */
     lane->starts_at = world.now + random_between(&world.schedule, 5 * MS, 400 * MS);
-    if (!world.healed && random_chance(&world.schedule, 10)) lane->starts_at += random_between(&world.schedule, SECOND, 15 * SECOND);
+    if (!world.healed && random_chance(&world.schedule, 10))
+        lane->starts_at += random_between(&world.schedule, SECOND, 15 * SECOND);
 }
 
 void fleet_crash(struct sim_lane *lane, const char *why) {
@@ -233,7 +234,9 @@ micros fleet_next(void) {
     return next;
 }
 
-struct sim_lane *fleet_current(void) { return current ? current->lane : NULL; }
+struct sim_lane *fleet_current(void) {
+    return current ? current->lane : NULL;
+}
 
 void fleet_sleep(micros time) {
     current->wake = world.now + time;
@@ -276,9 +279,8 @@ static struct armed *disarm(struct sim_lane *lane, enum op op) {
 }
 
 static const char *armed_text(enum armed_kind kind) {
-    static const char *const texts[] = {"dies before",       "dies after",        "is refused",     "gets lost", "is done and nobody knows",
-                                        "is done later",     "comes twice",       "hangs before",   "hangs after",
-                                        "stops the process"};
+    static const char *const texts[] = {"dies before",   "dies after",  "is refused",   "gets lost",   "is done and nobody knows",
+                                        "is done later", "comes twice", "hangs before", "hangs after", "stops the process"};
     return texts[kind];
 }
 

@@ -1,5 +1,5 @@
-/* The input's port over a simulated consumer group: eager, static members, sessions that time out; and the input logs. A member whose
- * session is over learns that late, and until then goes on with what it has fetched. */
+/* The input's port over a simulated consumer group: eager, static members, sessions that time out; and the input logs. A member
+ * whose session is over learns that late, and until then goes on with what it has fetched. */
 #include "group.h"
 
 #include "ports.h"
@@ -89,8 +89,7 @@ static void assign_members(void) {
 static void look_at_rebalance(void) {
     if (!rebalancing) return;
     bool all = true;
-    for (unsigned i = 0; i < world.lane_count; i++)
-        all &= members[i].state == MEMBER_GONE || members[i].state == MEMBER_JOINED;
+    for (unsigned i = 0; i < world.lane_count; i++) all &= members[i].state == MEMBER_GONE || members[i].state == MEMBER_JOINED;
     if (!all && world.now < rebalance_until) return;
     for (unsigned i = 0; i < world.lane_count; i++)
         if (members[i].state != MEMBER_JOINED) members[i].state = MEMBER_GONE;
@@ -171,8 +170,8 @@ static int sim_partitions(struct input *input, enum input_topic topic, uint32_t 
     return 0;
 }
 
-static int sim_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
-                      int64_t ret_end[INPUT_TOPICS + 1], struct error *error) {
+static int sim_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1], int64_t ret_end[INPUT_TOPICS + 1],
+                      struct error *error) {
     (void)input, (void)error;
     for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
         ret_start[topic] = (int64_t)in_logs[topic][shard].start;

@@ -1,5 +1,5 @@
-/* The memory of a simulated process. While a lane runs, what it allocates is noted in its heap (the linker puts these functions in
- * the place of malloc and its kin: see CMakeLists.txt), so that a crash frees all of it at once, wherever the lane stood. */
+/* The memory of a simulated process. While a lane runs, what it allocates is noted in its heap (the linker puts these functions
+ * in the place of malloc and its kin: see CMakeLists.txt), so that a crash frees all of it at once, wherever the lane stood. */
 #ifndef SIM_HEAP_H
 #define SIM_HEAP_H
 

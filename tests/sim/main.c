@@ -17,16 +17,15 @@
 
 enum { CHUNK = 50, JOBS_MAX = 64, HANG_S = 60 };
 
-static const char help[] =
-    "Runs fleets of lanes in a simulated world, one run a seed.\n"
-    "  --seeds A-B | N       which (default 1-500)\n"
-    "  --jobs N              processes at once (default: the processors)\n"
-    "  --trace               prints everything that happens in each run, one after the other\n"
-    "  --without-events L    leaves these events out (\"1,4-7\")\n"
-    "  --without-faults L    and these faults\n"
-    "  --no-shrink           tells a failure as it came\n"
-    "  --brief               one line for a failure\n"
-    "Exit status: 0 no invariant was broken, 1 one was, 2 it could not be run.\n";
+static const char help[] = "Runs fleets of lanes in a simulated world, one run a seed.\n"
+                           "  --seeds A-B | N       which (default 1-500)\n"
+                           "  --jobs N              processes at once (default: the processors)\n"
+                           "  --trace               prints everything that happens in each run, one after the other\n"
+                           "  --without-events L    leaves these events out (\"1,4-7\")\n"
+                           "  --without-faults L    and these faults\n"
+                           "  --no-shrink           tells a failure as it came\n"
+                           "  --brief               one line for a failure\n"
+                           "Exit status: 0 no invariant was broken, 1 one was, 2 it could not be run.\n";
 
 struct options {
     uint64_t first, last;
@@ -119,13 +118,14 @@ static pid_t start_chunk(const struct options *options, unsigned job, uint64_t f
 /* 0, 1, or 2 */
 static int judge(const struct options *options, unsigned job, int status) {
     if (WIFEXITED(status) && WEXITSTATUS(status) < 2) return WEXITSTATUS(status);
-    const char *how = !WIFSIGNALED(status)              ? "with an error"
-                      : WTERMSIG(status) == SIGALRM     ? "because a lane goes in circles without asking anybody anything"
-                                                        : strsignal(WTERMSIG(status));
+    const char *how = !WIFSIGNALED(status)          ? "with an error"
+                      : WTERMSIG(status) == SIGALRM ? "because a lane goes in circles without asking anybody anything"
+                                                    : strsignal(WTERMSIG(status));
     if (options->brief)
         printf("seed %" PRIu64 ": crash: the process ended: %s\n", progress->seed[job], how);
     else
-        printf("seed %" PRIu64 " breaks the invariant \"crash\": the process ended: %s\n  to repeat: %s --seeds %" PRIu64 " --trace\n",
+        printf("seed %" PRIu64 " breaks the invariant \"crash\": the process ended: %s\n  to repeat: %s --seeds %" PRIu64
+               " --trace\n",
                progress->seed[job], how, options->program, progress->seed[job]);
     return 1;
 }

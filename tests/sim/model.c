@@ -153,7 +153,8 @@ static const char *expected(const struct wish *wish) {
         bool known = wish->project < 3 || (project_is_beta(wish->project) && policy->knows_beta);
         named = known && wish->environment < ENVIRONMENTS && policy->environments[wish->environment];
         failed |= !named;
-        bool gated = named && wish->environment && policy->gated[wish->environment] && policy->environments[wish->environment - 1];
+        bool gated =
+            named && wish->environment && policy->gated[wish->environment] && policy->environments[wish->environment - 1];
         if (gated) unmet |= !model.promoted[wish->project][wish->release][wish->environment - 1];
         weigh_release(wish, policy, &unmet, &failed);
     }
@@ -273,11 +274,11 @@ static void read_build(const struct ledger_row *row, const struct event *e, cons
     bool beta = project_is_beta(e->project), known = policy && (e->project < 3 || (beta && policy->knows_beta));
     bool allowed = known && (e->variant == 3 || (beta ? policy->unsigned_beta : policy->unsigned_acme));
     bool same = release->verified && (release->variant == 2) == (e->variant == 2);
-    const char *code = !known              ? "unknown-project"
-                       : !allowed          ? "unsigned"
+    const char *code = !known               ? "unknown-project"
+                       : !allowed           ? "unsigned"
                        : !release->verified ? "verified"
-                       : same              ? "already-built"
-                                           : "manifest-conflict";
+                       : same               ? "already-built"
+                                            : "manifest-conflict";
     bool good = allowed && (!release->verified || same);
     if (knowledge && (!slice_is(d->code, code) || row->kind != (good ? RESULT_RELEASE_VERIFIED : RESULT_RELEASE_REJECTED)))
         wrong(row, e, code, d);
@@ -296,11 +297,11 @@ static uint64_t last_answer(const struct event *e) {
 static void read_accepted(const struct ledger_row *row, const struct event *e, const struct decision *d,
                           const struct knowledge *knowledge) {
     struct m_claim *claim = &model.claims[e->identity];
-    const char *refusal = e->time < row->at - 30 * DAY                           ? "stale"
-                          : e->time > row->at + (instant)300 * SECOND            ? "in-the-future"
-                          : claim->claimed && claim->content != e->content       ? "event-id-conflict"
+    const char *refusal = e->time < row->at - 30 * DAY                          ? "stale"
+                          : e->time > row->at + (instant)300 * SECOND           ? "in-the-future"
+                          : claim->claimed && claim->content != e->content      ? "event-id-conflict"
                           : !claim->claimed && knowledge && e->refused_by_store ? "internal-error"
-                                                                                 : NULL;
+                                                                                : NULL;
     if (refusal) {
         if (knowledge && (row->kind != RESULT_EVENT_REFUSED || !slice_is(d->code, refusal))) wrong(row, e, refusal, d);
         return;

@@ -1,6 +1,6 @@
-/* What the ledger says, read row by row: which releases are verified, which promotions wait or how they ended, what each environment
- * has, which event ids are used. And an evaluation of its own of what is to become of each event: nothing of the lane's decision
- * is used here, so that it cannot agree with itself. */
+/* What the ledger says, read row by row: which releases are verified, which promotions wait or how they ended, what each
+ * environment has, which event ids are used. And an evaluation of its own of what is to become of each event: nothing of the
+ * lane's decision is used here, so that it cannot agree with itself. */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
 

@@ -1,5 +1,5 @@
-/* The output's port over the simulated brokers, as librdkafka uses them: what is produced waits in a local queue and is sent now or
- * at the commit; a commit whose answer does not come is given up after a while, its request may still be on the way. */
+/* The output's port over the simulated brokers, as librdkafka uses them: what is produced waits in a local queue and is sent now
+ * or at the commit; a commit whose answer does not come is given up after a while, its request may still be on the way. */
 #include "broker.h"
 #include "check.h"
 #include "ports.h"
@@ -95,8 +95,7 @@ static struct sim_record *copy_record(const struct output_record *record) {
     parts[count++] = digest_of(record->key);
     parts[count++] = digest_of(record->value);
     for (size_t i = 0; i < record->header_count && count < 34; i++)
-        parts[count++] = digest_sha256(
-            (struct slice[]){record->headers[i].name, slice_of("", 1), record->headers[i].value}, 3);
+        parts[count++] = digest_sha256((struct slice[]){record->headers[i].name, slice_of("", 1), record->headers[i].value}, 3);
     *copy = (struct sim_record){.topic = record->topic,
                                 .shard = record->shard,
                                 .bytes = digest_of(slice_of(parts, count * sizeof *parts)),
@@ -170,7 +169,8 @@ static int end_transaction(struct sim_lane *lane, struct sim_producer *producer,
     enum armed_kind kind = fault ? fault->kind : ARMED_STALL_AFTER;
     if (broker_is_away()) {
         fleet_sleep(AWAY_WAIT);
-        if (random_chance(&world.broker, 50)) broker_end_later(producer->id, producer->epoch, random_between(&world.broker, MS, SECOND));
+        if (random_chance(&world.broker, 50))
+            broker_end_later(producer->id, producer->epoch, random_between(&world.broker, MS, SECOND));
         return unknown(error);
     }
     if (kind == ARMED_REFUSE || kind == ARMED_LOSE) return unknown(error);

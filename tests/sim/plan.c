@@ -43,15 +43,15 @@ struct fault {
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 520},         {FAULT_CRASH, 90},       {FAULT_PAUSE, 70},          {FAULT_END, 30},
+} weights[] = {{FAULT_ARMED, 520},         {FAULT_CRASH, 90},         {FAULT_PAUSE, 70},         {FAULT_END, 30},
                {FAULT_REBALANCE, 80},      {FAULT_DATABASE_AWAY, 40}, {FAULT_DATABASE_OLDER, 8}, {FAULT_BROKER_AWAY, 30},
-               {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},      {FAULT_REGISTRY, 50},       {FAULT_RETENTION, 25},
+               {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},        {FAULT_REGISTRY, 50},      {FAULT_RETENTION, 25},
                {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
-static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT, OP_RELEASE, OP_EPOCHS,
-                                     OP_LEDGER,  OP_INIT,     OP_FENCE,   OP_PRODUCE, OP_SEND,  OP_END_TXN, OP_END_TXN,
-                                     OP_END_TXN, OP_TAILS,    OP_SUSPECT, OP_POINT};
+static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT,  OP_RELEASE,
+                                     OP_EPOCHS,  OP_LEDGER,   OP_INIT,    OP_FENCE,  OP_PRODUCE, OP_SEND,
+                                     OP_END_TXN, OP_END_TXN,  OP_END_TXN, OP_TAILS,  OP_SUSPECT, OP_POINT};
 
 static struct fault faults[FAULTS_MAX];
 static size_t fault_count;

@@ -26,7 +26,9 @@ const char *host_name(int host) {
 
 uint64_t policies_version(void) { return version; }
 const struct policy_facts *policies_at(uint64_t number) { return number && number <= version ? &versions[number].facts : NULL; }
-struct slice policies_text(void) { return version ? versions[version].text : (struct slice){0}; }
+struct slice policies_text(void) {
+    return version ? versions[version].text : (struct slice){0};
+}
 
 static struct slice environments_text(const struct policy_facts *facts) {
     char text[400];

@@ -8,7 +8,7 @@ enum { ENV_DEV, ENV_STAGING, ENV_PROD, ENVIRONMENTS };
 enum { HOST_ONE, HOST_TWO, HOST_FORBIDDEN, HOSTS };
 
 struct policy_facts {
-    bool knows_beta; /* projects beta/... beside acme/... */
+    bool knows_beta;                                      /* projects beta/... beside acme/... */
     bool environments[ENVIRONMENTS], gated[ENVIRONMENTS]; /* gated: after the one before it */
     bool unsigned_acme, unsigned_beta;                    /* allowed */
     bool unchecked_other;

@@ -13,6 +13,6 @@ extern const struct input_operations sim_input_operations;
 extern const struct registry_operations sim_registry_operations;
 
 /* The lane of a port. */
-#define LANE_OF(port, member) ((struct sim_lane *)(void *)((char *)(port) - offsetof(struct sim_lane, member)))
+#define LANE_OF(port, member) ((struct sim_lane *)(void *)((char *)(port)-offsetof(struct sim_lane, member)))
 
 #endif

@@ -1,5 +1,5 @@
-/* Numbers drawn from a seed. Each subject of a run has a stream of its own, so that leaving one thing out of a run moves as little
- * else as possible. */
+/* Numbers drawn from a seed. Each subject of a run has a stream of its own, so that leaving one thing out of a run moves as
+ * little else as possible. */
 #ifndef SIM_RANDOM_H
 #define SIM_RANDOM_H
 

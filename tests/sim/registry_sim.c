@@ -7,7 +7,7 @@
 static struct image {
     struct slice digest;
     micros since;
-} *images;
+} * images;
 static size_t image_count, image_room;
 
 static struct {

@@ -1,11 +1,20 @@
-/* The simulated registries: what they have since when, and how they behave: well, slowly, not at all, denying, limiting, lying. */
+/* The simulated registries: what they have since when, and how they behave: well, slowly, not at all, denying, limiting, lying.
+ */
 #ifndef SIM_REGISTRY_SIM_H
 #define SIM_REGISTRY_SIM_H
 
 #include "registry.h"
 #include "world.h"
 
-enum registry_mode { REGISTRY_WELL, REGISTRY_SLOW, REGISTRY_AWAY, REGISTRY_DENYING, REGISTRY_LIMITING, REGISTRY_LYING, REGISTRY_MODES };
+enum registry_mode {
+    REGISTRY_WELL,
+    REGISTRY_SLOW,
+    REGISTRY_AWAY,
+    REGISTRY_DENYING,
+    REGISTRY_LIMITING,
+    REGISTRY_LYING,
+    REGISTRY_MODES
+};
 
 void registry_sim_begin(void);
 /* An image comes into being. `since` -1: it never does. */

@@ -1,5 +1,5 @@
-/* What stands in the place of the worker's log and fault points, of the waiting in handoff.c, and of the code that an event may kill:
- * the linker takes these definitions instead (see CMakeLists.txt). */
+/* What stands in the place of the worker's log and fault points, of the waiting in handoff.c, and of the code that an event may
+ * kill: the linker takes these definitions instead (see CMakeLists.txt). */
 #include "check.h"
 #include "fault.h"
 #include "fleet.h"
@@ -85,7 +85,8 @@ int __wrap_pthread_cond_signal(pthread_cond_t *condition) {
 int __wrap_cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event, struct slice *ret_why);
 int __real_cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event, struct slice *ret_why);
 
-int __wrap_cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event, struct slice *ret_why) {
+int __wrap_cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event,
+                           struct slice *ret_why) {
     if (workload_is_deadly(record->value)) {
         check_killed(record->shard, record->topic, record->offset);
         fleet_crash_here("a record has killed it");
@@ -102,8 +103,7 @@ static uint64_t now_ms(struct lane_clock *clock) {
 
 void ports_open(struct sim_lane *lane) {
     lane->clock.now_ms = now_ms;
-    for (int i = 0; i < THREADS; i++)
-        lane->stores[i] = (struct sim_store){{&sim_store_operations}, lane, i == PIPELINE};
+    for (int i = 0; i < THREADS; i++) lane->stores[i] = (struct sim_store){{&sim_store_operations}, lane, i == PIPELINE};
     lane->input.operations = &sim_input_operations;
     lane->output.operations = &sim_output_operations;
     lane->registry.operations = &sim_registry_operations;

@@ -166,6 +166,7 @@ static int sim_epochs(struct store *store, struct store_epoch *shards, size_t co
         shards[i].ret_sequence = row->sequence;
         shards[i].ret_head = row->head;
         shards[i].ret_stopped = row->stopped.p != NULL;
+        shards[i].ret_control_version = row->control_version;
     }
     op_end(lane_of(store), OP_EPOCHS, fault);
     return 0;

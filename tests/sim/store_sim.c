@@ -43,8 +43,8 @@ static void keep_row(struct ledger_row *row) {
 }
 
 static void keep_promotion(struct promotion_row *row) {
-    struct slice *slices[] = {&row->project,   &row->git_sha, &row->environment, &row->requester,
-                              &row->source, &row->event_id, &row->conditions};
+    struct slice *slices[] = {&row->project, &row->git_sha,  &row->environment, &row->requester,
+                              &row->source,  &row->event_id, &row->conditions};
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) *slices[i] = keep_slice(*slices[i]);
 }
 
@@ -146,7 +146,8 @@ static int apply_by_owner(const struct write *write, struct error *error) {
     struct db_shard *shard = &db.shards[write->shard];
     if (!is_owner(write)) return error_set(error, ERROR_FENCED, "fenced", "shard %u has another owner now", write->shard);
     if (write->kind == WRITE_DROP_IDS || write->kind == WRITE_RELEASE) remove_ids(shard, write->ids, write->id_count);
-    if (write->kind == WRITE_SETTLE || write->kind == WRITE_RELEASE) memcpy(shard->settled, write->settled, sizeof shard->settled);
+    if (write->kind == WRITE_SETTLE || write->kind == WRITE_RELEASE)
+        memcpy(shard->settled, write->settled, sizeof shard->settled);
     if (write->kind == WRITE_SUSPECT) {
         bool same = shard->crash_topic == write->topic && shard->crash_position == write->offset;
         if (!same) shard->crash_count = 0;
@@ -214,7 +215,8 @@ static bool was_seen(const struct commit_seen *seen) {
 }
 
 static int refused(const char *what, const struct commit *commit, struct error *error) {
-    world_violate("constraints", (int)commit->shards[0].shard, 0, -1, "a commit that passed the fence breaks a constraint: %s", what);
+    world_violate("constraints", (int)commit->shards[0].shard, 0, -1, "a commit that passed the fence breaks a constraint: %s",
+                  what);
     return error_set(error, ERROR_INPUT, "sql-23505", "%s", what);
 }
 

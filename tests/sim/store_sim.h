@@ -64,7 +64,7 @@ struct write {
     struct commit commit;
     const void *knowledge; /* of WRITE_COMMIT: check.h */
     struct db_shard taken; /* of WRITE_TAKE: the row as it is right after it */
-    unsigned generation; /* of the server that got it */
+    unsigned generation;   /* of the server that got it */
 };
 
 void store_sim_begin(void);

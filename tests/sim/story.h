@@ -1,4 +1,5 @@
-/* What is told of a run that broke an invariant: its course around the event or row in question, and a smaller run that breaks it too. */
+/* What is told of a run that broke an invariant: its course around the event or row in question, and a smaller run that breaks it
+ * too. */
 #ifndef SIM_STORY_H
 #define SIM_STORY_H
 

@@ -81,7 +81,8 @@ static struct slice manifest_text(const struct event *e) {
     struct slice artifacts = SLICE("");
     for (size_t i = 0; i < f->artifact_count; i++) {
         const struct artifact_facts *a = &f->artifacts[i];
-        struct slice uri = a->host < 0 ? SLICE("") : keep_print(",\\\"uri\\\":\\\"%s/%s\\\"", host_name(a->host), project_name(e->project));
+        struct slice uri =
+            a->host < 0 ? SLICE("") : keep_print(",\\\"uri\\\":\\\"%s/%s\\\"", host_name(a->host), project_name(e->project));
         artifacts = keep_print("%.*s%s{\\\"name\\\":\\\"%s\\\",\\\"type\\\":\\\"%s\\\",\\\"digest\\\":\\\"%.*s\\\"%.*s}",
                                SLICE_ARG(artifacts), i ? "," : "", a->name, a->type, SLICE_ARG(a->digest), SLICE_ARG(uri));
     }
@@ -105,7 +106,10 @@ static struct slice data_text(const struct event *e) {
     return keep_print("{\"releaseRef\":\"%.*s\",\"targetEnv\":\"%s\",\"requester\":\"user:%d\"%s%s%.*s%s%s}",
                       SLICE_ARG(release_facts(e->project, e->release, 0)->git_sha), environment_name(e->environment), e->content,
                       e->dry_run ? ",\"dryRun\":true" : "", expires.n ? ",\"expiresAt\":\"" : "", SLICE_ARG(expires),
-                      expires.n ? "\"" : "", invalid ? ",\"colour\":1" : e->kills ? ",\"reason\":\"kills lanes\"" : "");
+                      expires.n ? "\"" : "",
+                      invalid    ? ",\"colour\":1"
+                      : e->kills ? ",\"reason\":\"kills lanes\""
+                                 : "");
 }
 
 bool workload_is_deadly(struct slice value) { return value.n && memmem(value.p, value.n, "kills lanes", 11) != NULL; }
@@ -135,9 +139,10 @@ static void write_record(struct event *e) {
         e->record.value = data;
     } else {
         headers[count++] = header("content-type", SLICE("application/cloudevents+json"));
-        e->record.value = keep_print("{\"specversion\":\"1.0\",\"id\":\"%.*s\",\"source\":\"/ci\",\"type\":\"%s\",\"subject\":\"%.*s\","
-                                     "\"time\":\"%.*s\",\"datacontenttype\":\"application/json\",\"data\":%.*s}",
-                                     SLICE_ARG(id), type, SLICE_ARG(project), SLICE_ARG(time), SLICE_ARG(data));
+        e->record.value =
+            keep_print("{\"specversion\":\"1.0\",\"id\":\"%.*s\",\"source\":\"/ci\",\"type\":\"%s\",\"subject\":\"%.*s\","
+                       "\"time\":\"%.*s\",\"datacontenttype\":\"application/json\",\"data\":%.*s}",
+                       SLICE_ARG(id), type, SLICE_ARG(project), SLICE_ARG(time), SLICE_ARG(data));
     }
     e->record.headers = headers;
     e->record.header_count = count;
@@ -244,7 +249,9 @@ static void send(void *argument) {
           (unsigned long long)e->offset, project_name(e->project), e->release, e->variant,
           e->topic == INPUT_REQUESTS ? " to " : "", e->topic == INPUT_REQUESTS ? environment_name(e->environment) : "",
           e->dry_run ? ", dry run" : "", e->kills ? ", kills lanes" : "", e->refused_by_store ? ", the database refuses it" : "",
-          e->expect == EXPECT_DEAD ? ", no event" : e->expect == EXPECT_REFUSED ? ", to be refused" : "");
+          e->expect == EXPECT_DEAD      ? ", no event"
+          : e->expect == EXPECT_REFUSED ? ", to be refused"
+                                        : "");
     in_log_append(e->topic, e->shard, &e->record);
 }
 

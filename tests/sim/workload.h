@@ -1,5 +1,5 @@
-/* What CI and operators send during a run: builds and requests of several projects, sent again, changed under the same id, on wrong
- * partitions, broken, deadly. Each event knows what is to become of it. */
+/* What CI and operators send during a run: builds and requests of several projects, sent again, changed under the same id, on
+ * wrong partitions, broken, deadly. Each event knows what is to become of it. */
 #ifndef SIM_WORKLOAD_H
 #define SIM_WORKLOAD_H
 

@@ -17,7 +17,16 @@ typedef int64_t micros; /* since the world's beginning */
 enum { MS = 1000, SECOND = 1000000 };
 
 /* What stands in the streams of a seed. */
-enum subject { SUBJECT_SHAPE, SUBJECT_WORKLOAD, SUBJECT_PLAN, SUBJECT_SCHEDULE, SUBJECT_BROKER, SUBJECT_GROUP, SUBJECT_STORE, SUBJECT_LANE };
+enum subject {
+    SUBJECT_SHAPE,
+    SUBJECT_WORKLOAD,
+    SUBJECT_PLAN,
+    SUBJECT_SCHEDULE,
+    SUBJECT_BROKER,
+    SUBJECT_GROUP,
+    SUBJECT_STORE,
+    SUBJECT_LANE
+};
 
 enum { EVENTS_MAX = 128, FAULTS_MAX = 64 };
 
@@ -76,8 +85,7 @@ struct slice keep_print(const char *format, ...) __attribute__((format(printf, 1
 /* Room for one element more of an array in such memory. */
 void *keep_grown(void *array, size_t count, size_t *room, size_t size);
 #define KEEP_NEW(type) ((type *)keep(sizeof(type)))
-#define KEEP_ADD(array, count, room)                                                                                             \
-    ((array) = keep_grown((array), (count), &(room), sizeof *(array)), &(array)[(count)++])
+#define KEEP_ADD(array, count, room) ((array) = keep_grown((array), (count), &(room), sizeof *(array)), &(array)[(count)++])
 
 /* ---- the trace: what happens, a line each ---- */
 
