@@ -4,6 +4,7 @@
 #include "group.h"
 #include "model.h"
 #include "policies.h"
+#include "registry_sim.h"
 
 #include <string.h>
 
@@ -348,6 +349,10 @@ static bool is_shard_at_rest(uint32_t n, char *ret_why, size_t room) {
 bool check_is_at_rest(char *ret_why, size_t room) {
     if (writes_pending() || broker_is_busy()) {
         (void)snprintf(ret_why, room, "something is on its way to a server");
+        return false;
+    }
+    if (registry_sim_rests()) {
+        (void)snprintf(ret_why, room, "a registry is left alone");
         return false;
     }
     for (uint32_t n = 0; n < world.shard_count; n++)

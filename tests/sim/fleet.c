@@ -45,6 +45,7 @@ static void run_publisher(void *argument) {
 static int start(struct sim_lane *lane) {
     struct error error = {0};
     lane->handoff = handoff_new();
+    lane->found = registry_cache_new(64);
     struct publisher_options publisher = {.handoff = lane->handoff,
                                           .output = &lane->output,
                                           .store = &lane->stores[PUBLISHER].store,
@@ -100,6 +101,7 @@ static void come_up(struct sim_lane *lane) {
     lane->ending = false;
     lane->paused_until = 0;
     lane->metrics = (struct lane_metrics){0};
+    memset(lane->breakers, 0, sizeof lane->breakers);
     lane->clock_offset_ms = random_between(&random, 1000, 100000);
     for (size_t i = 0; i < sizeof drawn; i++) drawn[i] = (unsigned char)random_next(&random);
     memcpy(lane->owner, drawn, STORE_OWNER);

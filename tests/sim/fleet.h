@@ -3,14 +3,17 @@
 #ifndef SIM_FLEET_H
 #define SIM_FLEET_H
 
+#include "breaker.h"
 #include "fiber.h"
 #include "heap.h"
 #include "input.h"
 #include "lane.h"
 #include "output.h"
 #include "plan.h"
+#include "policies.h"
 #include "publish.h"
 #include "registry.h"
+#include "registry_cache.h"
 #include "store.h"
 #include "world.h"
 
@@ -59,6 +62,8 @@ struct sim_lane {
     struct input input;
     struct output output;
     struct registry registry;
+    struct breaker breakers[HOSTS];
+    struct registry_cache *found;
     struct sim_producer producers[OUTPUT_PRODUCERS];
     struct armed *armed; /* faults that wait for its next operation of a kind */
     struct random random;

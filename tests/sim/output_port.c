@@ -241,7 +241,7 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
     }
     for (size_t i = 0; i < count; i++) {
         tails[i].ret_stable = is_stable(&tails[i], high[i]);
-        for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER && tails[i].ret_stable; topic++) {
+        for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
             find_tail(&tails[i], topic, broker_stable(topic, tails[i].shard));
             trace("lane%u reads the tail of topic %d of shard%u: %llu", lane->number, topic, tails[i].shard,
                   tails[i].ret_found[topic] ? (unsigned long long)tails[i].ret_sequence[topic] : 0);

@@ -111,7 +111,7 @@ static void strike(const struct fault *fault) {
         policies_apply();
         break;
     case FAULT_REGISTRY:
-        registry_sim_behave(fault->host, fault->mode, world.now + fault->time);
+        registry_sim_behave(fault->host, fault->mode, world.now + 4 * fault->time);
         break;
     case FAULT_RETENTION:
         broker_delete_settled(fault->shard);

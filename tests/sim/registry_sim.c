@@ -43,20 +43,24 @@ enum registry_answer registry_sim_truth(struct slice digest) {
     return REGISTRY_MISSING;
 }
 
-static enum registry_mode mode_of(struct slice host) {
+static int host_of(struct slice name) {
     for (int i = 0; i < HOSTS; i++)
-        if (slice_is(host, host_name(i)) && hosts[i].until > world.now) return hosts[i].mode;
-    return REGISTRY_WELL;
+        if (slice_is(name, host_name(i))) return i;
+    return HOST_FORBIDDEN;
 }
 
-static void answer(struct registry_question *q, struct arena *arena, instant now, struct random *random) {
+static enum registry_mode mode_of(struct slice name) {
+    int host = host_of(name);
+    return hosts[host].until > world.now ? hosts[host].mode : REGISTRY_WELL;
+}
+
+/* What comes back over the network. */
+static void answer(struct registry_question *q, struct arena *arena, instant now) {
     enum registry_mode mode = mode_of(q->host);
-    bool usually = random_chance(random, 85);
     q->answer = registry_sim_truth(q->digest);
     q->status = q->answer == REGISTRY_FOUND ? 200 : 404;
     q->checked_at = now;
-    q->again_at = 0;
-    if (!usually) return;
+    if (random_chance(&world.store, 15)) return; /* now and then it works all the same */
     if (mode == REGISTRY_SLOW || mode == REGISTRY_AWAY) q->answer = REGISTRY_UNREACHABLE, q->status = 0;
     if (mode == REGISTRY_DENYING) q->answer = REGISTRY_DENIED, q->status = 401;
     if (mode == REGISTRY_LIMITING) q->answer = REGISTRY_BUSY, q->status = 429, q->again_at = now + 7 * SECOND;
@@ -68,20 +72,62 @@ static void answer(struct registry_question *q, struct arena *arena, instant now
     if (mode != REGISTRY_WELL && mode != REGISTRY_LYING) q->detail = SLICE("the registry gives no usable answer");
 }
 
+static struct digest key_of(const struct registry_question *q) {
+    return digest_sha256((struct slice[]){q->host, slice_of("", 1), q->repository, slice_of("", 1), q->digest}, 5);
+}
+
+/* One question, by the lane's own breaker and memory of what was found. *ret_failed: it was asked, and there was no answer. */
+static void ask(struct sim_lane *lane, struct registry_question *q, struct arena *arena, instant now, bool *ret_failed,
+                bool *ret_answered) {
+    uint64_t now_ms = lane->clock.now_ms(&lane->clock);
+    struct digest key = key_of(q);
+    struct registry_cached cached;
+    struct breaker *breaker = &lane->breakers[host_of(q->host)];
+    if (registry_cache_get(lane->found, &key, now_ms, &cached)) {
+        q->answer = REGISTRY_FOUND;
+        q->status = cached.status;
+        q->checked_at = cached.checked_at;
+        return;
+    }
+    if (breaker_state(breaker, now_ms) == BREAKER_OPEN) {
+        q->answer = REGISTRY_BUSY;
+        q->again_at = now + (instant)(breaker->until_ms - now_ms) * 1000;
+        q->detail = SLICE("the registry keeps failing and is left alone");
+        return;
+    }
+    answer(q, arena, now);
+    *ret_failed |= q->answer == REGISTRY_UNREACHABLE;
+    *ret_answered |= q->answer != REGISTRY_UNREACHABLE;
+    if (q->answer != REGISTRY_UNREACHABLE) breaker_succeed(breaker);
+    if (q->answer == REGISTRY_FOUND)
+        registry_cache_put(lane->found, &key, &(struct registry_cached){.status = 200, .checked_at = now}, now_ms);
+}
+
 static void sim_ask(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count,
                     instant now, int wait_ms) {
     struct sim_lane *lane = LANE_OF(registry, registry);
     struct armed *fault = op_begin(lane, OP_ASK);
-    bool slow = false;
+    bool failed[HOSTS] = {0}, answered[HOSTS] = {0}, slow = false;
     for (size_t i = 0; i < count; i++) {
-        slow |= mode_of(questions[i].host) == REGISTRY_SLOW || mode_of(questions[i].host) == REGISTRY_AWAY;
-        answer(&questions[i], arena, now, &world.store);
-        check_told(lane->number, questions[i].host, questions[i].digest, questions[i].answer);
-        trace("lane%u asks %.*s for %.*s: %d", lane->number, SLICE_ARG(questions[i].host), SLICE_ARG(questions[i].digest),
-              questions[i].answer);
+        struct registry_question *q = &questions[i];
+        int host = host_of(q->host);
+        q->again_at = 0;
+        ask(lane, q, arena, now, &failed[host], &answered[host]);
+        slow |= failed[host];
+        check_told(lane->number, q->host, q->digest, q->answer);
+        trace("lane%u asks %.*s for %.*s: %d", lane->number, SLICE_ARG(q->host), SLICE_ARG(q->digest), q->answer);
     }
+    for (int host = 0; host < HOSTS; host++) /* a call counts as one failure */
+        if (failed[host] && !answered[host]) breaker_fail(&lane->breakers[host], lane->clock.now_ms(&lane->clock));
     if (slow) fleet_sleep((micros)wait_ms * MS);
     op_end(lane, OP_ASK, fault);
+}
+
+bool registry_sim_rests(void) {
+    for (unsigned i = 0; i < world.lane_count; i++)
+        for (int host = 0; host < HOSTS && fleet[i].up; host++)
+            if (fleet[i].breakers[host].until_ms > fleet[i].clock.now_ms(&fleet[i].clock)) return true;
+    return false;
 }
 
 static void sim_free(struct registry *registry) { (void)registry; }

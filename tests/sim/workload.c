@@ -264,7 +264,7 @@ void workload_begin(void) {
     drawn = random_of(world.spec->seed, SUBJECT_WORKLOAD);
     for (int project = 0; project < PROJECTS; project++)
         for (int release = 0; release < RELEASES; release++) draw_release(project, release);
-    event_count = (size_t)random_between(&drawn, 8, 48);
+    event_count = (size_t)(random_chance(&drawn, 70) ? random_between(&drawn, 6, 40) : random_between(&drawn, 40, EVENTS_MAX));
     events = keep(event_count * sizeof *events);
     int deadly = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
     int refused = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
