@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds one preset of CMakePresets.json into build/PRESET: deploy/build.sh release|dev|asan|tsan|coverage
+# Builds one preset of CMakePresets.json into build/PRESET: deploy/build.sh release|dev|asan|tsan|sim|coverage [TARGET]
 # Only what is newer than the last build is compiled. Says nothing when it is done within a moment.
 set -euo pipefail
 preset=${1:?say which preset: release, dev, asan, tsan or coverage}
@@ -28,7 +28,7 @@ if [ ${#generator[@]} -gt 0 ] || [ ! -e "$build/configured" ] || [ CMakePresets.
     cmake --preset "$preset" "${generator[@]}" >"$log" 2>&1 9>&- || { cat "$log" >&2; fail "cmake could not configure $preset; the cause is above"; }
     touch "$build/configured" # CMake leaves its cache as old as it is when nothing has changed in it
 fi
-if ! cmake --build "$build" >"$log" 2>&1 9>&-; then
+if ! cmake --build "$build" ${2:+--target "$2"} >"$log" 2>&1 9>&-; then
     grep -E 'error|warning|undefined reference|FAILED|ninja:' "$log" | head -n 30 >&2
     fail "the $preset build failed; all of it is in $log"
 fi
