@@ -155,7 +155,8 @@ static int mend_settled(struct kafka_reader *reader, struct pg *pg, struct resum
                         error))
             return -1;
         if (sequence && knows(pg, r->shard, sequence, &hash, &known, error)) return -1;
-        if (known) continue;
+        bool ahead = r->settled[topic] >= (int64_t)r->row.sequence; /* of the ledger, though its results may be deleted */
+        if (known && !ahead) continue;
         r->forgotten[topic] = true;
         r->settled[topic] = (int64_t)r->row.sequence;
         r->settled_offset[topic] = end;
