@@ -20,6 +20,7 @@ static struct {
     struct produced *produced;
     size_t produced_count, produced_room;
     uint64_t visible[OUTPUT_TOPICS];     /* the last row that a read_committed consumer has seen */
+    size_t accepted[OUTPUT_TOPICS];      /* what lies below was accepted by an operator, whatever it is */
     bool input_lost, restored, hopeless; /* hopeless: what an earlier owner may still publish, nobody can know any more */
     enum input_topic suspected_topic;    /* the record that was noted last before it was read */
     uint64_t suspected_offset;
@@ -97,7 +98,7 @@ static struct digest hash_of(const struct ledger_row *row, const struct digest *
 static bool was_published_otherwise(const struct ledger_row *row) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
         const struct out_log *log = &out_logs[topic][row->shard];
-        for (size_t i = 0; i < log->count; i++) {
+        for (size_t i = shards[row->shard].accepted[topic]; i < log->count; i++) {
             const struct entry *entry = &log->entries[i];
             if (entry->state != ENTRY_COMMITTED && entry->state != ENTRY_OPEN) continue;
             if (entry->record->sequence == row->sequence && !digest_equal(&entry->record->hash, &row->hash)) return true;
@@ -206,7 +207,7 @@ static bool is_in_ledger(const struct sim_record *record) {
 /* A committed result of which the ledger knows nothing. */
 static bool is_commit_lost(uint32_t shard) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
-        for (size_t i = 0; i < out_logs[topic][shard].count; i++) {
+        for (size_t i = shards[shard].accepted[topic]; i < out_logs[topic][shard].count; i++) {
             const struct entry *entry = &out_logs[topic][shard].entries[i];
             if (entry->state == ENTRY_COMMITTED && !is_in_ledger(entry->record)) return true;
         }
@@ -223,6 +224,13 @@ void check_stopped(uint32_t shard, struct slice reason) {
     if (shards[shard].input_lost || shards[shard].restored) return;
     world_violate("loss", (int)shard, 0, -1, "shard %u stops although nothing was lost: %.*s", shard, SLICE_ARG(reason));
 }
+
+void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence) {
+    shards[shard].accepted[topic] = out_logs[topic][shard].count;
+    shards[shard].visible[topic] = sequence;
+}
+
+void check_resumed(uint32_t shard) { shards[shard].input_lost = shards[shard].restored = false; }
 
 void check_restored(const struct db *lost) {
     model_begin();

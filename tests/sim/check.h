@@ -34,6 +34,9 @@ void check_committed(const struct write *write);
 void check_taken(unsigned lane, uint32_t shard, bool died);
 void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset);
 void check_stopped(uint32_t shard, struct slice reason);
+/* An operator lets it go on; what a topic holds now and the ledger does not know counts as seen up to `sequence`. */
+void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence);
+void check_resumed(uint32_t shard);
 void check_restored(const struct db *lost);
 
 /* ---- the brokers ---- */

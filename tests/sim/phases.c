@@ -3,6 +3,7 @@
 #include "check.h"
 #include "plan.h"
 #include "policies.h"
+#include "store_sim.h"
 #include "workload.h"
 
 enum { LOOK = 100 * MS, LONGEST = 120 * SECOND, MINUTE = 60 * SECOND };
@@ -37,6 +38,17 @@ static void enter_next(void) {
     }
 }
 
+/* An operator looks at what has stopped. */
+static bool resume_stopped(void) {
+    bool some = false;
+    for (uint32_t n = 0; n < world.shard_count; n++) {
+        if (!db.shards[n].stopped.p) continue;
+        store_sim_resume(n);
+        some = true;
+    }
+    return some;
+}
+
 static void look(void *argument) {
     (void)argument;
     char why[300];
@@ -51,7 +63,7 @@ static void look(void *argument) {
             world.over = true;
             return;
         }
-        enter_next();
+        if (phase != MENDED || !resume_stopped()) enter_next();
     } else if (world.now >= phase_ends) {
         check_unrest(why);
         return;

@@ -1,6 +1,7 @@
 #include "store_sim.h"
 
 #include "check.h"
+#include "group.h"
 #include "policies.h"
 #include "workload.h"
 
@@ -340,6 +341,59 @@ void write_apply_later(struct write *write, micros delay) {
     write->generation = generation;
     pending++;
     world_at(world.now + delay, arrive, write);
+}
+
+/* ---- resumption, as producer/shard_resume.c has it ---- */
+
+/* The last result of a topic behind what is settled is the ledger's, and what is settled is not ahead of it. */
+static bool knows_results(uint32_t n, enum output_topic topic) {
+    const struct db_shard *s = &db.shards[n];
+    const struct out_log *log = &out_logs[topic][n];
+    int64_t settled = s->settled[topic].offset, start = (int64_t)log->start;
+    if (s->settled[topic].sequence > s->sequence) return false;
+    for (size_t at = log->visible; (int64_t)at-- > (settled > start ? settled : start);) {
+        const struct entry *entry = &log->entries[at];
+        if (entry->state != ENTRY_COMMITTED) continue;
+        uint64_t sequence = entry->record->sequence;
+        return sequence && sequence <= db.ledger_count[n] && digest_equal(&db.ledger[n][sequence - 1].hash, &entry->record->hash);
+    }
+    return true;
+}
+
+void store_sim_resume(uint32_t n) {
+    struct db_shard *s = &db.shards[n];
+    instant now = world_store_now();
+    struct ledger_row row = {.shard = n,
+                             .sequence = s->sequence + 1,
+                             .at = now > s->now_at ? now : s->now_at,
+                             .kind = RESULT_SHARD_RESUMED,
+                             .control_version = s->control_version,
+                             .engine = 1,
+                             .input = SLICE(""),
+                             .decision = SLICE("{}")};
+    row.input_digest = digest_of(row.input);
+    row.decision_digest = digest_of(row.decision);
+    row.hash = ledger_hash(&row, &s->head);
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
+        const struct in_log *log = &in_logs[topic][n];
+        if (s->position[topic] < log->start || s->position[topic] > log->count) s->position[topic] = log->start;
+    }
+    for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
+        if (knows_results(n, topic)) continue;
+        s->settled[topic] = (struct settled){row.sequence, (int64_t)out_logs[topic][n].count};
+        check_accepted(n, topic, row.sequence);
+    }
+    s->epoch++;
+    s->sequence = row.sequence;
+    s->head = row.hash;
+    s->now_at = row.at;
+    s->crash_topic = INPUT_NONE;
+    s->crash_count = 0;
+    s->crash_position = s->position[INPUT_BUILDS] + s->position[INPUT_REQUESTS];
+    s->stopped = (struct slice){0};
+    *KEEP_ADD(db.ledger[n], db.ledger_count[n], db.ledger_room[n]) = row;
+    trace("operator: shard%u is resumed by row %u-%llu", n, n, (unsigned long long)row.sequence);
+    check_resumed(n);
 }
 
 /* ---- fail-over ---- */

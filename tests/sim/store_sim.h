@@ -76,6 +76,9 @@ void write_apply_later(struct write *write, micros delay);
 /* How many are still to come to pass. */
 unsigned writes_pending(void);
 
+/* `sluice shard resume N --accept-loss`: an operator lets a stopped shard go on, whatever was lost. */
+void store_sim_resume(uint32_t shard);
+
 /* The server is away for a while; what it knows may be what it knew `back` before. */
 void store_sim_fail_over(micros away, micros back);
 bool store_sim_is_away(void);
