@@ -38,7 +38,7 @@ struct sim_producer {
     int id; /* of the broker */
     unsigned epoch;
     bool added[OUTPUT_TOPICS][SHARDS_MAX];
-    struct sim_record *queue, **last;
+    struct sim_record *queue; /* not sent yet, in the order in which it was produced */
 };
 
 struct sim_lane {

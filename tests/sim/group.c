@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { SESSION = 10 * SECOND, REBALANCE_LONGEST = 12 * SECOND, TAKE_MAX = 16 };
+enum { TAKE_MAX = 16 };
 
 enum member_state {
     MEMBER_GONE,      /* not in the group */
@@ -24,6 +24,7 @@ struct member {
     bool revoked;      /* and to give them back, which it has not answered */
     bool shards[SHARDS_MAX];
     micros last_seen; /* heartbeats come while its process runs */
+    micros learns_at; /* that it was thrown out */
     /* what its process fetches */
     bool fetches[SHARDS_MAX];
     uint64_t next[INPUT_TOPICS + 1][SHARDS_MAX];
@@ -36,6 +37,7 @@ struct in_log in_logs[INPUT_TOPICS + 1][SHARDS_MAX];
 static struct member members[LANES_MAX];
 static bool rebalancing;
 static micros rebalance_until;
+static micros session, rebalance_longest; /* drawn: the shorter, the more often somebody works on what another has now */
 
 static const char *topic_text(enum input_topic topic) { return topic == INPUT_BUILDS ? "builds" : "requests"; }
 
@@ -86,20 +88,22 @@ static void assign_members(void) {
     for (unsigned i = 0; i < count; i++) members[joined[i]].state = MEMBER_TO_ASSIGN;
 }
 
+static void throw_out(struct member *member);
+
 static void look_at_rebalance(void) {
     if (!rebalancing) return;
     bool all = true;
     for (unsigned i = 0; i < world.lane_count; i++) all &= members[i].state == MEMBER_GONE || members[i].state == MEMBER_JOINED;
     if (!all && world.now < rebalance_until) return;
     for (unsigned i = 0; i < world.lane_count; i++)
-        if (members[i].state != MEMBER_JOINED) members[i].state = MEMBER_GONE;
+        if (members[i].state != MEMBER_JOINED && members[i].state != MEMBER_GONE) throw_out(&members[i]);
     assign_members();
 }
 
 void group_rebalance(const char *why) {
     trace("group: rebalance: %s", why);
     rebalancing = true;
-    rebalance_until = world.now + REBALANCE_LONGEST;
+    rebalance_until = world.now + rebalance_longest;
     for (unsigned i = 0; i < world.lane_count; i++) {
         struct member *member = &members[i];
         if (member->state == MEMBER_STABLE) member->state = member->was_assigned ? MEMBER_TO_REVOKE : MEMBER_JOINED;
@@ -107,6 +111,19 @@ void group_rebalance(const char *why) {
         fleet_signal(member);
     }
     look_at_rebalance();
+}
+
+/* Its next heartbeat tells it, or one of the next. */
+static void throw_out(struct member *member) {
+    member->state = MEMBER_GONE;
+    member->learns_at = world.now + (random_chance(&world.group, 50) ? random_between(&world.group, 0, 100 * MS)
+                                                                     : random_between(&world.group, 100 * MS, 6 * SECOND));
+}
+
+void group_throw_out(unsigned lane) {
+    if (members[lane].state == MEMBER_GONE) return;
+    throw_out(&members[lane]);
+    group_rebalance("a member is thrown out");
 }
 
 /* Heartbeats are the process's, not its threads': only one that is dead or stopped misses them. */
@@ -123,9 +140,9 @@ static void look_at_sessions(void *argument) {
             }
             continue;
         }
-        if (member->state == MEMBER_GONE || world.now - member->last_seen < SESSION) continue;
+        if (member->state == MEMBER_GONE || world.now - member->last_seen < session) continue;
         trace("group: the session of lane%u is over", i);
-        member->state = MEMBER_GONE;
+        throw_out(member);
         group_rebalance("a session is over");
     }
     look_at_rebalance();
@@ -136,6 +153,8 @@ void group_begin(void) {
     memset(in_logs, 0, sizeof in_logs);
     memset(members, 0, sizeof members);
     rebalancing = false;
+    session = random_chance(&world.group, 50) ? 10 * SECOND : random_between(&world.group, SECOND, 6 * SECOND);
+    rebalance_longest = session + 2 * SECOND;
     world_at(50 * MS, look_at_sessions, NULL);
 }
 
@@ -186,7 +205,7 @@ static int64_t sim_known_end(struct input *input, uint32_t shard, enum input_top
 
 /* What the group has to say. A member that was thrown out is told that it has lost its shards, sooner or later. */
 static bool tell_group(struct sim_lane *lane, struct member *member, struct input_event *event) {
-    bool lost = member->state == MEMBER_GONE && member->was_assigned && random_chance(&world.group, 60);
+    bool lost = member->state == MEMBER_GONE && member->was_assigned && world.now >= member->learns_at;
     if (lost || member->state == MEMBER_TO_REVOKE) {
         if (!lost) member->state = MEMBER_REVOKING;
         if (member->revoked) return false;

@@ -20,6 +20,9 @@ void group_leave(unsigned lane);
 /* Gives the shards out anew. */
 void group_rebalance(const char *why);
 
+/* The coordinator throws a member out, as after a long silence; it learns that later. */
+void group_throw_out(unsigned lane);
+
 /* Appends; the offset and shard are set. */
 void in_log_append(enum input_topic topic, uint32_t shard, struct record *record);
 /* The log is lost and made anew, empty. */

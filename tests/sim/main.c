@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,12 +79,17 @@ static void tell(const struct options *options, const struct run_spec *failed, c
     (void)fflush(stdout);
 }
 
+/* Of processor time, so that a busy machine harms nobody. */
+static void set_hang_timer(time_t time) {
+    (void)setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = time}, NULL);
+}
+
 static bool run_seed(const struct options *options, uint64_t seed) {
     struct run_spec spec = options->spec;
     struct run_result result;
     spec.seed = seed;
     spec.trace = options->trace ? stdout : NULL;
-    (void)alarm(HANG_S);
+    set_hang_timer(HANG_S);
     world_run(&spec, &result);
     progress->runs++;
     progress->steps += result.steps;
@@ -93,7 +99,7 @@ static bool run_seed(const struct options *options, uint64_t seed) {
     progress->takeovers += result.takeovers;
     progress->faults += result.faults;
     if (!result.violation.invariant) return true;
-    (void)alarm(0);
+    set_hang_timer(0);
     tell(options, &spec, &result);
     return false;
 }
@@ -119,7 +125,7 @@ static pid_t start_chunk(const struct options *options, unsigned job, uint64_t f
 static int judge(const struct options *options, unsigned job, int status) {
     if (WIFEXITED(status) && WEXITSTATUS(status) < 2) return WEXITSTATUS(status);
     const char *how = !WIFSIGNALED(status)          ? "with an error"
-                      : WTERMSIG(status) == SIGALRM ? "because a lane goes in circles without asking anybody anything"
+                      : WTERMSIG(status) == SIGPROF ? "because a lane goes in circles without asking anybody anything"
                                                     : strsignal(WTERMSIG(status));
     if (options->brief)
         printf("seed %" PRIu64 ": crash: the process ended: %s\n", progress->seed[job], how);

@@ -56,7 +56,6 @@ static int sim_init(struct output *output, int which, struct error *error) {
     *producer = (struct sim_producer){0};
     if (init(lane, OP_INIT, sim_id(output, which), &producer->epoch, &producer->id, error)) return -1;
     producer->ready = true;
-    producer->last = &producer->queue;
     return 0;
 }
 
@@ -130,13 +129,25 @@ static int send_one(struct sim_producer *producer, const struct sim_record *reco
     return answer == BROKER_OK ? 0 : fail(answer, error);
 }
 
-static int send_all(struct sim_lane *lane, struct sim_producer *producer, struct error *error) {
-    while (producer->queue) {
+/* Each partition has its own requests: only within one is the order that of producing. */
+static struct sim_record **next_to_send(struct sim_producer *producer) {
+    struct sim_record **firsts[OUTPUT_TOPICS * SHARDS_MAX];
+    size_t count = 0;
+    for (struct sim_record **at = &producer->queue; *at; at = &(*at)->next) {
+        bool is_first = true;
+        for (size_t i = 0; i < count; i++) is_first &= (*firsts[i])->topic != (*at)->topic || (*firsts[i])->shard != (*at)->shard;
+        if (is_first) firsts[count++] = at;
+    }
+    return firsts[random_below(&world.broker, count)];
+}
+
+static int send_some(struct sim_lane *lane, struct sim_producer *producer, bool all, struct error *error) {
+    while (producer->queue && (all || random_chance(&world.broker, 70))) {
         struct armed *fault;
+        struct sim_record **at = next_to_send(producer), *record = *at;
         if (begin(lane, OP_SEND, &fault, error)) return -1;
-        if (send_one(producer, producer->queue, error)) return -1;
-        producer->queue = producer->queue->next;
-        if (!producer->queue) producer->last = &producer->queue;
+        if (send_one(producer, record, error)) return -1;
+        *at = record->next;
         op_end(lane, OP_SEND, fault);
     }
     return 0;
@@ -150,11 +161,12 @@ static int sim_produce(struct output *output, int which, const struct output_rec
     check_produced(lane->number, copy);
     if (begin(lane, OP_PRODUCE, &fault, error)) return -1;
     if (!producer->in_transaction) return error_set(error, ERROR_INTERNAL, "kafka-error", "no transaction was begun");
-    *producer->last = copy;
-    producer->last = &copy->next;
+    struct sim_record **last = &producer->queue;
+    while (*last) last = &(*last)->next;
+    *last = copy;
     op_end(lane, OP_PRODUCE, fault);
     /* What goes wrong with it in the background is told at the commit. */
-    return random_chance(&world.broker, 40) ? send_all(lane, producer, error) : 0;
+    return random_chance(&world.broker, 40) ? send_some(lane, producer, false, error) : 0;
 }
 
 /* ---- the end of a transaction ---- */
@@ -191,7 +203,7 @@ static int end_transaction(struct sim_lane *lane, struct sim_producer *producer,
 static int sim_commit(struct output *output, int which, struct error *error) {
     struct sim_lane *lane = lane_of(output);
     struct sim_producer *producer = &lane->producers[which];
-    if (send_all(lane, producer, error)) {
+    if (send_some(lane, producer, true, error)) {
         if (error->kind != ERROR_FENCED) error->kind = ERROR_UNKNOWN;
         return -1;
     }

@@ -15,6 +15,8 @@ enum fault_kind {
     FAULT_PAUSE,
     FAULT_END,
     FAULT_REBALANCE,
+    FAULT_THROW_OUT,
+    FAULT_STORM,
     FAULT_DATABASE_AWAY,
     FAULT_DATABASE_OLDER,
     FAULT_BROKER_AWAY,
@@ -39,14 +41,14 @@ struct fault {
     int number;
 };
 
-/* How often, in a thousand. The rare ones lose data for good, and a run in which that happened proves less of the rest. */
+/* How often. The rare ones lose data for good, and a run in which that happened proves less of the rest. */
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 520},         {FAULT_CRASH, 90},         {FAULT_PAUSE, 70},         {FAULT_END, 30},
-               {FAULT_REBALANCE, 80},      {FAULT_DATABASE_AWAY, 40}, {FAULT_DATABASE_OLDER, 8}, {FAULT_BROKER_AWAY, 30},
-               {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},        {FAULT_REGISTRY, 50},      {FAULT_RETENTION, 25},
-               {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
+} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},   {FAULT_STORM, 90},          {FAULT_CRASH, 90},
+               {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},      {FAULT_DATABASE_AWAY, 40},
+               {FAULT_DATABASE_OLDER, 10}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},
+               {FAULT_REGISTRY, 60},       {FAULT_RETENTION, 30},   {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
 static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT,  OP_RELEASE,
@@ -67,18 +69,37 @@ const char *op_text(enum op op) {
 
 /* ---- what happens ---- */
 
-static void arm(const struct fault *fault) {
-    struct sim_lane *lane = &fleet[fault->lane];
-    struct armed *armed = KEEP_NEW(struct armed), **at = &lane->armed;
-    *armed = (struct armed){.op = fault->op, .kind = fault->armed, .fault = fault->number, .time = fault->time};
+static void arm(const struct fault *fault, enum op op, enum armed_kind kind) {
+    struct armed *armed = KEEP_NEW(struct armed), **at = &fleet[fault->lane].armed;
+    *armed = (struct armed){.op = op, .kind = kind, .fault = fault->number, .time = fault->time};
     while (*at) at = &(*at)->next;
     *at = armed;
+}
+
+/* A lane has trouble with publishing, hangs somewhere on its way out of it, and loses its shards meanwhile: where two may come to
+ * believe that a shard is theirs. */
+static void raise_storm(const struct fault *fault) {
+    static const enum op trouble[] = {OP_SEND, OP_END_TXN, OP_END_TXN, OP_PRODUCE, OP_LEDGER};
+    static const enum op places[] = {OP_INIT, OP_EPOCHS,  OP_TAILS,  OP_BEGIN, OP_PRODUCE,
+                                     OP_SEND, OP_END_TXN, OP_LEDGER, OP_FENCE};
+    static const enum armed_kind ways[] = {ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_PAUSE};
+    struct random drawn = random_of(world.spec->seed, 20000 + (uint64_t)fault->number);
+    if (random_chance(&drawn, 60))
+        arm(fault, trouble[random_below(&drawn, sizeof trouble / sizeof *trouble)],
+            (enum armed_kind)random_between(&drawn, ARMED_REFUSE, ARMED_TWICE));
+    for (int i = 0; i < 2; i++)
+        arm(fault, places[random_below(&drawn, sizeof places / sizeof *places)], ways[random_below(&drawn, 3)]);
+    if (random_chance(&drawn, 25)) arm(fault, random_chance(&drawn, 50) ? OP_FENCE : OP_TAILS, ARMED_CRASH_BEFORE);
+    if (random_chance(&drawn, 60))
+        group_throw_out(fault->lane);
+    else
+        group_rebalance("as the plan says");
 }
 
 static void strike(const struct fault *fault) {
     switch (fault->kind) {
     case FAULT_ARMED:
-        arm(fault);
+        arm(fault, fault->op, fault->armed);
         return;
     case FAULT_CRASH:
         fleet_crash(&fleet[fault->lane], "as the plan says");
@@ -91,6 +112,12 @@ static void strike(const struct fault *fault) {
         break;
     case FAULT_REBALANCE:
         group_rebalance("as the plan says");
+        break;
+    case FAULT_THROW_OUT:
+        group_throw_out(fault->lane);
+        break;
+    case FAULT_STORM:
+        raise_storm(fault);
         break;
     case FAULT_DATABASE_AWAY:
         trace("database: is away for %lld ms", (long long)(fault->time / MS));
@@ -136,6 +163,14 @@ static void happen(void *argument) {
     strike(fault);
 }
 
+/* Whatever a restoration leaves in doubt is looked for soon: by other owners, and when the results themselves are gone. */
+static void follow_restoration(void *argument) {
+    const struct fault *fault = argument;
+    if (world.healed) return;
+    if (fault->time % 3) group_rebalance("as the plan says");
+    broker_delete_settled(fault->shard);
+}
+
 static void remember(void *argument) {
     (void)argument;
     store_sim_remember();
@@ -144,7 +179,9 @@ static void remember(void *argument) {
 /* ---- drawing ---- */
 
 static enum fault_kind draw_kind(struct random *drawn) {
-    uint64_t fate = random_below(drawn, 1019);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) sum += weights[i].weight;
+    uint64_t fate = random_below(drawn, sum);
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
         if (fate < weights[i].weight) return weights[i].kind;
         fate -= weights[i].weight;
@@ -181,9 +218,17 @@ void plan_begin(void) {
         struct fault *fault = &faults[i];
         *fault = (struct fault){.number = (int)i};
         draw(&drawn, fault, until);
+        if (!i && random_chance(&drawn, 25)) { /* a registry that is away until the end */
+            fault->kind = FAULT_REGISTRY;
+            fault->host = HOST_ONE;
+            fault->mode = REGISTRY_AWAY;
+            fault->time = until;
+        }
         if (world.spec->without_fault[i]) continue;
         world_at(fault->at, happen, fault);
-        if (fault->kind == FAULT_DATABASE_OLDER) world_at(fault->at - fault->time / 4, remember, NULL);
+        if (fault->kind != FAULT_DATABASE_OLDER) continue;
+        world_at(fault->at - fault->time / 4, remember, NULL);
+        world_at(fault->at + fault->time / 8, follow_restoration, fault);
     }
     world.result.fault_count = fault_count;
 }

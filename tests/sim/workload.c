@@ -188,7 +188,7 @@ static void draw_oddity(struct event *e) {
     static const struct {
         unsigned chance;
         int what;
-    } oddities[] = {{35, 0}, {30, 1}, {20, 2}, {15, 3}};
+    } oddities[] = {{60, 0}, {18, 1}, {12, 2}, {10, 3}};
     uint64_t fate = random_below(&drawn, 100);
     int what = 0;
     for (size_t i = 0; i < 4; i++) {
@@ -231,7 +231,7 @@ static void draw_event(struct event *e, bool deadly, bool refused) {
         draw_request(e);
     e->kills = deadly && e->topic == INPUT_REQUESTS;
     e->refused_by_store = refused && !e->kills;
-    if (fate >= 92 && !e->kills && !e->refused_by_store) draw_oddity(e);
+    if (fate >= 86 && !e->kills && !e->refused_by_store) draw_oddity(e);
     if (e->expect == EXPECT_REFUSED && world.shard_count == 1 && e->on_foreign_partition) {
         e->on_foreign_partition = false; /* there is no other */
         e->expect = EXPECT_DEAD;
