@@ -11,7 +11,7 @@
 
 enum { STACK = 1024 * 1024 };
 
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static struct fiber *running;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -38,8 +38,7 @@ static void enter(void) {
     fiber->run(fiber->argument);
     fiber->alive = false;
     to_scheduler(NULL);
-    (void)setcontext(&scheduler);
-    abort();
+    _longjmp(scheduler, 1);
 }
 
 void fiber_start(struct fiber *fiber, void (*run)(void *), void *argument) {
@@ -59,13 +58,19 @@ void fiber_start(struct fiber *fiber, void (*run)(void *), void *argument) {
     fiber->run = run;
     fiber->argument = argument;
     fiber->alive = true;
+    fiber->entered = false;
     makecontext(&fiber->context, enter, 0);
+    fiber->context.uc_stack.ss_size = 0; /* or AddressSanitizer would forget all of the stack at every switch */
 }
 
 void fiber_resume(struct fiber *fiber) {
     running = fiber;
     to_fiber(fiber);
-    (void)swapcontext(&scheduler, &fiber->context);
+    if (!_setjmp(scheduler)) {
+        if (fiber->entered) _longjmp(fiber->left, 1);
+        fiber->entered = true;
+        (void)setcontext(&fiber->context);
+    }
     back_in_scheduler();
     running = NULL;
 }
@@ -73,8 +78,8 @@ void fiber_resume(struct fiber *fiber) {
 void fiber_yield(void) {
     struct fiber *fiber = running;
     to_scheduler(&fiber->fake_stack);
-    (void)swapcontext(&fiber->context, &scheduler);
-    in_fiber(fiber->fake_stack);
+    if (!_setjmp(fiber->left)) _longjmp(scheduler, 1);
+    in_fiber(running->fake_stack);
 }
 
 struct fiber *fiber_running(void) {

@@ -2,11 +2,14 @@
 #ifndef SIM_FIBER_H
 #define SIM_FIBER_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <ucontext.h>
 
 struct fiber {
-    ucontext_t context;
+    ucontext_t context; /* to enter it by; from then on it is left and resumed by jumps, which ask the kernel nothing */
+    jmp_buf left;
+    bool entered;
     void *stack;      /* kept for the next start */
     void *fake_stack; /* AddressSanitizer's */
     void (*run)(void *);

@@ -80,9 +80,7 @@ static void tell(const struct options *options, const struct run_spec *failed, c
 }
 
 /* Of processor time, so that a busy machine harms nobody. */
-static void set_hang_timer(time_t time) {
-    (void)setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = time}, NULL);
-}
+static void set_hang_timer(time_t time) { (void)setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = time}, NULL); }
 
 static bool run_seed(const struct options *options, uint64_t seed) {
     struct run_spec spec = options->spec;

@@ -69,37 +69,48 @@ const char *op_text(enum op op) {
 
 /* ---- what happens ---- */
 
-static void arm(const struct fault *fault, enum op op, enum armed_kind kind) {
-    struct armed *armed = KEEP_NEW(struct armed), **at = &fleet[fault->lane].armed;
-    *armed = (struct armed){.op = op, .kind = kind, .fault = fault->number, .time = fault->time};
+static void arm(const struct fault *fault, unsigned lane, enum op op, enum armed_kind kind, micros time) {
+    struct armed *armed = KEEP_NEW(struct armed), **at = &fleet[lane].armed;
+    *armed = (struct armed){.op = op, .kind = kind, .fault = fault->number, .time = time};
     while (*at) at = &(*at)->next;
     *at = armed;
 }
 
-/* A lane has trouble with publishing, hangs somewhere on its way out of it, and loses its shards meanwhile: where two may come to
- * believe that a shard is theirs. */
+static void rebalance_again(void *argument) {
+    (void)argument;
+    if (!world.healed) group_rebalance("as the plan says");
+}
+
+#define ONE_OF(drawn, array) ((array)[random_below(&(drawn), sizeof(array) / sizeof *(array))])
+
+/* A lane has trouble with publishing, hangs somewhere on its way out of it, and loses its shards meanwhile, and who gets them is
+ * in trouble, too: where two may come to believe that a shard is theirs. */
 static void raise_storm(const struct fault *fault) {
     static const enum op trouble[] = {OP_SEND, OP_END_TXN, OP_END_TXN, OP_PRODUCE, OP_LEDGER};
-    static const enum op places[] = {OP_INIT, OP_EPOCHS,  OP_TAILS,  OP_BEGIN, OP_PRODUCE,
-                                     OP_SEND, OP_END_TXN, OP_LEDGER, OP_FENCE};
+    static const enum op places[] = {OP_INIT, OP_INIT, OP_EPOCHS, OP_TAILS, OP_BEGIN, OP_PRODUCE, OP_SEND, OP_END_TXN, OP_LEDGER};
+    static const enum op successors[] = {OP_FENCE, OP_FENCE, OP_TAILS, OP_LEDGER, OP_LEDGER, OP_BEGIN, OP_PRODUCE};
     static const enum armed_kind ways[] = {ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_PAUSE};
+    static const enum armed_kind ends[] = {ARMED_STALL_BEFORE, ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_CRASH_BEFORE};
     struct random drawn = random_of(world.spec->seed, 20000 + (uint64_t)fault->number);
-    if (random_chance(&drawn, 60))
-        arm(fault, trouble[random_below(&drawn, sizeof trouble / sizeof *trouble)],
-            (enum armed_kind)random_between(&drawn, ARMED_REFUSE, ARMED_TWICE));
-    for (int i = 0; i < 2; i++)
-        arm(fault, places[random_below(&drawn, sizeof places / sizeof *places)], ways[random_below(&drawn, 3)]);
-    if (random_chance(&drawn, 25)) arm(fault, random_chance(&drawn, 50) ? OP_FENCE : OP_TAILS, ARMED_CRASH_BEFORE);
-    if (random_chance(&drawn, 60))
+    if (random_chance(&drawn, 70))
+        arm(fault, fault->lane, ONE_OF(drawn, trouble), (enum armed_kind)random_between(&drawn, ARMED_REFUSE, ARMED_TWICE),
+            random_between(&drawn, MS, 5 * SECOND));
+    for (int64_t i = random_between(&drawn, 1, 2); i; i--)
+        arm(fault, fault->lane, ONE_OF(drawn, places), ONE_OF(drawn, ways), random_between(&drawn, SECOND, 15 * SECOND));
+    for (unsigned lane = 0; lane < world.lane_count; lane++)
+        if (lane != fault->lane && random_chance(&drawn, 50))
+            arm(fault, lane, ONE_OF(drawn, successors), ONE_OF(drawn, ends), random_between(&drawn, 50 * MS, 8 * SECOND));
+    if (random_chance(&drawn, 70))
         group_throw_out(fault->lane);
     else
         group_rebalance("as the plan says");
+    if (random_chance(&drawn, 40)) world_at(world.now + random_between(&drawn, 100 * MS, 4 * SECOND), rebalance_again, NULL);
 }
 
 static void strike(const struct fault *fault) {
     switch (fault->kind) {
     case FAULT_ARMED:
-        arm(fault, fault->op, fault->armed);
+        arm(fault, fault->lane, fault->op, fault->armed, fault->time);
         return;
     case FAULT_CRASH:
         fleet_crash(&fleet[fault->lane], "as the plan says");
