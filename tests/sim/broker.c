@@ -15,6 +15,8 @@ struct transactional {
     unsigned epoch, transaction; /* the number of the transaction, for its time-out */
     bool in[OUTPUT_TOPICS][SHARDS_MAX];
     unsigned markers; /* still to be written */
+    bool late_end;    /* a request to commit is on its way, and waits for the next transaction */
+    unsigned late_epoch;
 };
 
 struct out_log out_logs[OUTPUT_TOPICS][SHARDS_MAX];
@@ -133,6 +135,25 @@ static void time_out(void *argument) {
     prepare(timeout->id, false);
 }
 
+static void end_arrives(void *argument) {
+    const struct timeout *request = argument;
+    const struct transactional *id = &ids[request->id];
+    bool ends = id->epoch == request->transaction && id->state == ID_ONGOING;
+    trace("broker: a late EndTxn of %.*s arrives%s", SLICE_ARG(id->name), ends ? "" : ", in vain");
+    if (ends) (void)broker_end(request->id, request->transaction);
+}
+
+void broker_end_later(int number, unsigned epoch, micros delay) {
+    struct timeout *request = KEEP_NEW(struct timeout);
+    *request = (struct timeout){number, epoch};
+    if (random_chance(&world.broker, 50)) {
+        world_at(world.now + delay, end_arrives, request);
+        return;
+    }
+    ids[number].late_end = true; /* the worst moment is during the next transaction */
+    ids[number].late_epoch = epoch;
+}
+
 enum broker_answer broker_add_partition(int number, unsigned epoch, enum output_topic topic, uint32_t shard) {
     struct transactional *id = &ids[number];
     if (id->epoch != epoch) return BROKER_FENCED;
@@ -142,6 +163,12 @@ enum broker_answer broker_add_partition(int number, unsigned epoch, enum output_
         struct timeout *timeout = KEEP_NEW(struct timeout);
         *timeout = (struct timeout){number, ++id->transaction};
         world_at(world.now + TRANSACTION_TIMEOUT, time_out, timeout);
+        if (id->late_end && id->late_epoch == epoch) {
+            struct timeout *request = KEEP_NEW(struct timeout);
+            *request = (struct timeout){number, epoch};
+            world_at(world.now + random_between(&world.broker, 0, 8 * MS), end_arrives, request);
+        }
+        id->late_end = false;
     }
     id->in[topic][shard] = true;
     return BROKER_OK;
@@ -185,20 +212,6 @@ enum broker_answer broker_end(int number, unsigned epoch) {
     }
 }
 
-static void end_arrives(void *argument) {
-    const struct timeout *request = argument;
-    const struct transactional *id = &ids[request->id];
-    bool ends = id->epoch == request->transaction && id->state == ID_ONGOING;
-    trace("broker: a late EndTxn of %.*s arrives%s", SLICE_ARG(id->name), ends ? "" : ", in vain");
-    if (ends) (void)broker_end(request->id, request->transaction);
-}
-
-void broker_end_later(int id, unsigned epoch, micros delay) {
-    struct timeout *request = KEEP_NEW(struct timeout);
-    *request = (struct timeout){id, epoch};
-    world_at(world.now + delay, end_arrives, request);
-}
-
 /* ---- the rest ---- */
 
 bool broker_is_busy(void) {
@@ -212,7 +225,7 @@ void broker_delete_settled(uint32_t shard) {
         struct out_log *log = &out_logs[topic][shard];
         while (log->start < log->visible) {
             const struct entry *entry = &log->entries[log->start];
-            if (entry->record && entry->record->sequence > db.shards[shard].settled[topic].sequence) break;
+            if (entry->record && entry->record->sequence > store_sim_settled(shard, topic)) break;
             log->start++;
         }
         trace("broker: topic %d of shard%u now begins at %zu", topic, shard, log->start);

@@ -47,7 +47,7 @@ static const struct {
     unsigned weight;
 } weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},   {FAULT_STORM, 90},          {FAULT_CRASH, 90},
                {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},      {FAULT_DATABASE_AWAY, 40},
-               {FAULT_DATABASE_OLDER, 10}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},
+               {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},
                {FAULT_REGISTRY, 60},       {FAULT_RETENTION, 30},   {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
@@ -90,7 +90,8 @@ static void raise_storm(const struct fault *fault) {
     static const enum op places[] = {OP_INIT, OP_INIT, OP_EPOCHS, OP_TAILS, OP_BEGIN, OP_PRODUCE, OP_SEND, OP_END_TXN, OP_LEDGER};
     static const enum op successors[] = {OP_FENCE, OP_FENCE, OP_TAILS, OP_LEDGER, OP_LEDGER, OP_BEGIN, OP_PRODUCE};
     static const enum armed_kind ways[] = {ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_PAUSE};
-    static const enum armed_kind ends[] = {ARMED_STALL_BEFORE, ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_CRASH_BEFORE};
+    static const enum armed_kind ends[] = {ARMED_STALL_BEFORE, ARMED_STALL_BEFORE, ARMED_STALL_AFTER, ARMED_CRASH_BEFORE,
+                                           ARMED_REFUSE};
     struct random drawn = random_of(world.spec->seed, 20000 + (uint64_t)fault->number);
     if (random_chance(&drawn, 70))
         arm(fault, fault->lane, ONE_OF(drawn, trouble), (enum armed_kind)random_between(&drawn, ARMED_REFUSE, ARMED_TWICE),
@@ -104,7 +105,8 @@ static void raise_storm(const struct fault *fault) {
         group_throw_out(fault->lane);
     else
         group_rebalance("as the plan says");
-    if (random_chance(&drawn, 40)) world_at(world.now + random_between(&drawn, 100 * MS, 4 * SECOND), rebalance_again, NULL);
+    for (int i = 0; i < 2; i++)
+        if (random_chance(&drawn, 40)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
 }
 
 static void strike(const struct fault *fault) {
@@ -135,7 +137,7 @@ static void strike(const struct fault *fault) {
         store_sim_fail_over(fault->time, 0);
         break;
     case FAULT_DATABASE_OLDER:
-        store_sim_fail_over(fault->time / 8, 1);
+        store_sim_fail_over(fault->time / 30, 1);
         break;
     case FAULT_BROKER_AWAY:
         trace("broker: is away for %lld ms", (long long)(fault->time / MS));
@@ -175,11 +177,14 @@ static void happen(void *argument) {
 }
 
 /* Whatever a restoration leaves in doubt is looked for soon: by other owners, and when the results themselves are gone. */
-static void follow_restoration(void *argument) {
+static void delete_settled(void *argument) {
     const struct fault *fault = argument;
-    if (world.healed) return;
-    if (fault->time % 3) group_rebalance("as the plan says");
-    broker_delete_settled(fault->shard);
+    if (!world.healed) broker_delete_settled(fault->shard);
+}
+
+static void apply_policy(void *argument) {
+    (void)argument;
+    if (!world.healed) policies_apply();
 }
 
 static void remember(void *argument) {
@@ -238,8 +243,11 @@ void plan_begin(void) {
         if (world.spec->without_fault[i]) continue;
         world_at(fault->at, happen, fault);
         if (fault->kind != FAULT_DATABASE_OLDER) continue;
+        fault->time = random_between(&drawn, 2 * SECOND, 12 * SECOND);
         world_at(fault->at - fault->time / 4, remember, NULL);
-        world_at(fault->at + fault->time / 8, follow_restoration, fault);
+        if (random_chance(&drawn, 40)) world_at(fault->at - fault->time / 5, apply_policy, NULL);
+        if (random_chance(&drawn, 60)) world_at(fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again, NULL);
+        world_at(fault->at + 3 * SECOND, delete_settled, fault);
     }
     world.result.fault_count = fault_count;
 }

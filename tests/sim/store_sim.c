@@ -435,6 +435,11 @@ void store_sim_fail_over(micros away, micros back) {
 
 void store_sim_heal(void) { away_until = 0; }
 
+uint64_t store_sim_settled(uint32_t shard, enum output_topic topic) {
+    uint64_t now = db.shards[shard].settled[topic].sequence, then = remembered.shards[shard].settled[topic].sequence;
+    return has_remembered && then < now ? then : now;
+}
+
 bool store_sim_refuses(const struct commit *commit) {
     for (size_t i = 0; i < commit->row_count; i++) {
         const struct ledger_row *row = &commit->rows[i];

@@ -85,6 +85,8 @@ bool store_sim_is_away(void);
 /* Keeps what the database knows now, for a fail-over that loses what comes after. */
 void store_sim_remember(void);
 void store_sim_heal(void);
+/* Up to which row a topic is settled, whatever may still be restored: what retention, which takes days, may delete. */
+uint64_t store_sim_settled(uint32_t shard, enum output_topic topic);
 
 /* The events that the database refuses, whatever is decided on them (for their data). */
 bool store_sim_refuses(const struct commit *commit);

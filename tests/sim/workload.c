@@ -266,7 +266,7 @@ void workload_begin(void) {
         for (int release = 0; release < RELEASES; release++) draw_release(project, release);
     event_count = (size_t)(random_chance(&drawn, 70) ? random_between(&drawn, 6, 40) : random_between(&drawn, 40, EVENTS_MAX));
     events = keep(event_count * sizeof *events);
-    int deadly = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
+    int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
     int refused = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
     micros at = random_between(&drawn, 0, 2 * SECOND);
     for (size_t i = 0; i < event_count; i++) {
