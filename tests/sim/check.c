@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { KILLS_MAX = 14 };
+enum { KILLS_MAX = 12 };
 
 /* A row as it was first produced. */
 struct produced {

@@ -17,6 +17,7 @@ enum fault_kind {
     FAULT_REBALANCE,
     FAULT_THROW_OUT,
     FAULT_STORM,
+    FAULT_LATE_END,
     FAULT_DATABASE_AWAY,
     FAULT_DATABASE_OLDER,
     FAULT_BROKER_AWAY,
@@ -45,10 +46,11 @@ struct fault {
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},   {FAULT_STORM, 90},          {FAULT_CRASH, 90},
-               {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},      {FAULT_DATABASE_AWAY, 40},
-               {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},
-               {FAULT_REGISTRY, 60},       {FAULT_RETENTION, 30},   {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
+} weights[] = {{FAULT_ARMED, 460},        {FAULT_THROW_OUT, 60},      {FAULT_STORM, 90},       {FAULT_LATE_END, 50},
+               {FAULT_CRASH, 90},         {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},
+               {FAULT_DATABASE_AWAY, 40}, {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},
+               {FAULT_POLICY, 45},        {FAULT_REGISTRY, 60},       {FAULT_RETENTION, 30},   {FAULT_INPUT_RECREATED, 3},
+               {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
 static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT,  OP_RELEASE,
@@ -132,6 +134,9 @@ static void strike(const struct fault *fault) {
     case FAULT_STORM:
         raise_storm(fault);
         break;
+    case FAULT_LATE_END:
+        arm(fault, fault->lane, OP_END_TXN, ARMED_TWICE, fault->time);
+        return;
     case FAULT_DATABASE_AWAY:
         trace("database: is away for %lld ms", (long long)(fault->time / MS));
         store_sim_fail_over(fault->time, 0);
@@ -230,11 +235,17 @@ void plan_begin(void) {
     struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
     micros until = workload_ends() + 4 * SECOND;
     fault_count = (size_t)random_between(&drawn, 0, random_chance(&drawn, 30) ? FAULTS_MAX : 24);
+    bool calm = random_chance(&drawn, 6); /* but for a restoration near the end, which nothing else betrays */
+    if (calm) fault_count = 1;
     for (size_t i = 0; i < fault_count; i++) {
         struct fault *fault = &faults[i];
         *fault = (struct fault){.number = (int)i};
         draw(&drawn, fault, until);
-        if (!i && random_chance(&drawn, 25)) { /* a registry that is away until the end */
+        if (calm) {
+            fault->kind = FAULT_DATABASE_OLDER;
+            fault->at = until - random_between(&drawn, 0, 4 * SECOND);
+        }
+        if (!i && !calm && random_chance(&drawn, 25)) { /* a registry that is away until the end */
             fault->kind = FAULT_REGISTRY;
             fault->host = HOST_ONE;
             fault->mode = REGISTRY_AWAY;
@@ -245,8 +256,9 @@ void plan_begin(void) {
         if (fault->kind != FAULT_DATABASE_OLDER) continue;
         fault->time = random_between(&drawn, 2 * SECOND, 12 * SECOND);
         world_at(fault->at - fault->time / 4, remember, NULL);
-        if (random_chance(&drawn, 40)) world_at(fault->at - fault->time / 5, apply_policy, NULL);
-        if (random_chance(&drawn, 60)) world_at(fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again, NULL);
+        if (random_chance(&drawn, calm ? 80 : 40)) world_at(fault->at - fault->time / 5, apply_policy, NULL);
+        if (random_chance(&drawn, calm ? 20 : 60))
+            world_at(fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again, NULL);
         world_at(fault->at + 3 * SECOND, delete_settled, fault);
     }
     world.result.fault_count = fault_count;

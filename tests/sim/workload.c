@@ -216,7 +216,8 @@ static void draw_oddity(struct event *e) {
     }
 }
 
-static void draw_event(struct event *e, bool deadly, bool refused) {
+/* `oddities`: how many of a hundred are odd. */
+static void draw_event(struct event *e, bool deadly, bool refused, unsigned oddities) {
     *e = (struct event){.number = e->number, .at = e->at, .identity = e->number, .content = e->number};
     e->time = (instant)WORLD_BEGIN_S * SECOND + e->at;
     e->project = (int)random_below(&drawn, random_chance(&drawn, 4) ? PROJECTS : PROJECTS - 1);
@@ -231,7 +232,7 @@ static void draw_event(struct event *e, bool deadly, bool refused) {
         draw_request(e);
     e->kills = deadly && e->topic == INPUT_REQUESTS;
     e->refused_by_store = refused && !e->kills;
-    if (fate >= 86 && !e->kills && !e->refused_by_store) draw_oddity(e);
+    if (fate >= 100 - oddities && !e->kills && !e->refused_by_store) draw_oddity(e);
     if (e->expect == EXPECT_REFUSED && world.shard_count == 1 && e->on_foreign_partition) {
         e->on_foreign_partition = false; /* there is no other */
         e->expect = EXPECT_DEAD;
@@ -268,12 +269,13 @@ void workload_begin(void) {
     events = keep(event_count * sizeof *events);
     int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
     int refused = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
+    unsigned oddities = random_chance(&drawn, 20) ? 45 : 12;
     micros at = random_between(&drawn, 0, 2 * SECOND);
     for (size_t i = 0; i < event_count; i++) {
         struct event *e = &events[i];
         e->number = (int)i;
         e->at = at;
-        draw_event(e, (int)i == deadly, (int)i == refused);
+        draw_event(e, (int)i == deadly, (int)i == refused, oddities);
         uint32_t home = text_murmur2(slice_str(project_name(e->project))) % world.shard_count;
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
