@@ -114,17 +114,24 @@ static int fail(enum broker_answer answer, struct error *error) {
     return error_set(error, ERROR_INTERNAL, "kafka-error", "the brokers find the transaction in another state");
 }
 
+/* The partitions of all that is queued are added to the transaction before any of it is sent. */
+static int add_partitions(struct sim_producer *producer, struct error *error) {
+    for (const struct sim_record *record = producer->queue; record; record = record->next) {
+        bool *added = &producer->added[record->topic][record->shard];
+        while (!*added) {
+            enum broker_answer answer = broker_add_partition(producer->id, producer->epoch, record->topic, record->shard);
+            if (answer == BROKER_OK)
+                *added = true;
+            else if (answer != BROKER_AGAIN)
+                return fail(answer, error);
+            fleet_sleep(random_between(&world.broker, 50, ASK_AGAIN));
+        }
+    }
+    return 0;
+}
+
 static int send_one(struct sim_producer *producer, const struct sim_record *record, struct error *error) {
     enum broker_answer answer = BROKER_OK;
-    bool *added = &producer->added[record->topic][record->shard];
-    while (!*added) {
-        answer = broker_add_partition(producer->id, producer->epoch, record->topic, record->shard);
-        if (answer == BROKER_OK)
-            *added = true;
-        else if (answer != BROKER_AGAIN)
-            return fail(answer, error);
-        fleet_sleep(random_between(&world.broker, 50, ASK_AGAIN));
-    }
     while ((answer = broker_produce(producer->id, producer->epoch, record)) == BROKER_AGAIN) fleet_sleep(ASK_AGAIN);
     return answer == BROKER_OK ? 0 : fail(answer, error);
 }
@@ -142,6 +149,7 @@ static struct sim_record **next_to_send(struct sim_producer *producer) {
 }
 
 static int send_some(struct sim_lane *lane, struct sim_producer *producer, bool all, struct error *error) {
+    if (add_partitions(producer, error)) return -1;
     while (producer->queue && (all || random_chance(&world.broker, 70))) {
         struct armed *fault;
         struct sim_record **at = next_to_send(producer), *record = *at;
