@@ -230,10 +230,14 @@ void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence) 
     shards[shard].visible[topic] = sequence;
 }
 
-void check_resumed(uint32_t shard) { shards[shard].input_lost = shards[shard].restored = false; }
+void check_resumed(uint32_t shard) {
+    shards[shard].input_lost = shards[shard].restored = false;
+    kills = 0;
+}
 
 void check_restored(const struct db *lost) {
     model_begin();
+    kills = 0; /* the database has forgotten of them */
     for (uint32_t n = 0; n < world.shard_count; n++) {
         const struct db_shard *was = &lost->shards[n], *is = &db.shards[n];
         bool same = was->epoch == is->epoch && was->id_count == is->id_count;
