@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { KILLS_MAX = 12 };
+enum { KILLS_MAX = 12, NOTED_DEATHS_MAX = 2 };
 
 /* A row as it was first produced. */
 struct produced {
@@ -179,8 +179,12 @@ void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset) {
 }
 
 void check_killed(uint32_t shard, enum input_topic topic, uint64_t offset) {
-    if (++kills <= KILLS_MAX) return;
     const struct event *e = workload_at(shard, topic, offset);
+    /* Two are enough; an earlier owner that knows of one may read it once more. */
+    if (offset < EVENTS_MAX && !shards[shard].deaths_unknown && shards[shard].deaths[topic][offset] > NOTED_DEATHS_MAX)
+        world_violate("poison", (int)shard, 0, e ? e->number : -1, "a record is read on which %u lanes died while it was noted",
+                      shards[shard].deaths[topic][offset]);
+    if (++kills <= KILLS_MAX) return;
     world_violate("poison", (int)shard, 0, e ? e->number : -1, "a record has killed %u lanes", kills);
 }
 
@@ -232,6 +236,7 @@ void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence) 
 
 void check_resumed(uint32_t shard) {
     shards[shard].input_lost = shards[shard].restored = false;
+    shards[shard].deaths_unknown = true;
     kills = 0;
 }
 

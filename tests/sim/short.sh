@@ -6,7 +6,7 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cd "$root" || exit 2
-few=(no-fence one-cursor published-before-commit breaker-never-closes wake-of-release-lost noting-forgets-deaths)
+few=(no-fence one-cursor published-before-commit breaker-never-closes wake-of-release-lost no-check)
 number=0 failed=0
 echo "1..4"
 
@@ -37,8 +37,8 @@ same_twice() {
     done
 }
 
-check "60 seeds under the sanitizers break no invariant" "$root/build/asan/tests/sim/sluice-sim" --seeds 1-60
-check "500 seeds break no invariant" "$fast" --seeds 1-500
+check "500 seeds under the sanitizers break no invariant" "$root/build/asan/tests/sim/sluice-sim" --seeds 1-500
+check "1,000 other seeds break no invariant" "$fast" --seeds 501-1500
 check "a seed gives the same run again, byte for byte" same_twice
 check "broken variants are found" /usr/bin/python3 "$here/mutants.py" "${few[@]}"
 exit $failed
