@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { KILLS_MAX = 12, NOTED_DEATHS_MAX = 2 };
+enum { KILLS_MAX = 20, NOTED_DEATHS_MAX = 2 };
 
 /* A row as it was first produced. */
 struct produced {
