@@ -225,7 +225,7 @@ void check_input_lost(enum input_topic topic, uint32_t shard) {
 
 void check_stopped(uint32_t shard, struct slice reason) {
     trace("shard%u is stopped: %.*s", shard, SLICE_ARG(reason));
-    if (shards[shard].input_lost || shards[shard].restored) return;
+    if (shards[shard].input_lost || shards[shard].restored || shards[shard].hopeless) return;
     world_violate("loss", (int)shard, 0, -1, "shard %u stops although nothing was lost: %.*s", shard, SLICE_ARG(reason));
 }
 
