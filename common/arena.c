@@ -34,6 +34,7 @@ void arena_reset(struct arena *arena) {
         free(block);
     }
     kept->older = NULL;
+    arena->full = false;
     arena->used = kept->size + sizeof *kept;
     arena->next = (char *)kept->room;
     arena->end = arena->next + kept->size;
@@ -44,7 +45,10 @@ static bool grow(struct arena *arena, size_t size) {
     size_t room = size > BLOCK ? size : BLOCK;
     if (room > SIZE_MAX - sizeof(struct arena_block)) return false;
     size_t total = room + sizeof(struct arena_block);
-    if (arena->used > arena->maximum || total > arena->maximum - arena->used) return false;
+    if (arena->used > arena->maximum || total > arena->maximum - arena->used) {
+        arena->full = true;
+        return false;
+    }
     struct arena_block *block = malloc(total);
     if (!block) return false;
     block->older = arena->blocks;

@@ -7,6 +7,7 @@
 
 #include "slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
@@ -16,6 +17,7 @@ struct arena {
     char *next, *end;           /* the free part of the newest block */
     size_t used;                /* bytes taken from the system */
     size_t maximum;
+    bool full; /* something did not fit into the maximum; otherwise the system had no memory */
 };
 
 /* `maximum` is in bytes. An arena that was only initialised holds no memory. */

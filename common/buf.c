@@ -14,13 +14,16 @@ void buf_release(struct buf *buf) {
 
 void buf_reset(struct buf *buf) {
     buf->n = 0;
-    buf->failed = false;
+    buf->failed = buf->full = false;
 }
 
 /* Room for `size` bytes and a NUL behind them. */
 static bool grow(struct buf *buf, size_t size) {
     if (buf->failed) return false;
-    if (size > buf->maximum - buf->n) goto failed;
+    if (size > buf->maximum - buf->n) {
+        buf->full = true;
+        goto failed;
+    }
     if (buf->n + size < buf->room) return true;
     size_t room = buf->room ? buf->room : 128;
     while (room <= buf->n + size) {

@@ -8,12 +8,14 @@
 
 #include "slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf {
     char *p;
     size_t n, room, maximum;
     bool failed;
+    bool full; /* with `failed`: its maximum was the cause; otherwise the system had no memory */
 };
 
 void buf_init(struct buf *buf, size_t maximum);

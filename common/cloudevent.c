@@ -56,33 +56,46 @@ static void check_size(struct cloudevent *event, const struct record *record) {
                (struct slice){0});
 }
 
-/* The pointer of a value below `data`, relative to `data`; where a name cannot be written, that of what holds it. */
-static struct slice path_in_data(struct arena *arena, const struct json *value, const struct json *data) {
-    bool below = false;
+/* The pointer of a value below `data`, relative to `data`; where a name cannot be written, that of what holds it; a NULL slice
+ * when there is none. -1 without memory. */
+static int path_in_data(struct arena *arena, const struct json *value, const struct json *data, struct slice *ret_path) {
+    bool below = false, starved = false;
     for (const struct json *at = value; at; at = at->above) below |= at == data;
-    if (!below) return (struct slice){0};
+    *ret_path = (struct slice){0};
+    if (!below) return 0;
     struct buf whole, prefix;
     buf_init(&whole, 1024 * 1024);
     buf_init(&prefix, 1024 * 1024);
     json_pointer(&whole, value);
     json_pointer(&prefix, data);
-    struct slice path = {0};
-    if (!whole.failed && !prefix.failed)
-        path = arena_copy(arena, slice_of(whole.p ? whole.p + prefix.n : "", whole.n - prefix.n));
+    if (!whole.failed && !prefix.failed) {
+        *ret_path = arena_copy(arena, slice_of(whole.p ? whole.p + prefix.n : "", whole.n - prefix.n));
+        starved = !ret_path->p;
+    } else {
+        starved = !whole.full && !prefix.full;
+    }
     buf_release(&whole);
     buf_release(&prefix);
-    if (is_text(path)) return path;
-    return value == data || !path.p ? (struct slice){0} : path_in_data(arena, value->above, data);
+    if (starved) return -1;
+    if (!ret_path->p || is_text(*ret_path)) return 0;
+    if (value != data) return path_in_data(arena, value->above, data, ret_path);
+    *ret_path = (struct slice){0};
+    return 0;
 }
 
 /* What RFC 8259 lets through and the contract does not. */
-static void check_document(struct arena *arena, struct cloudevent *event, const struct json_document *document,
-                           const struct json *data) {
-    if (document->duplicate)
-        refuse(event, CODE_DUPLICATE_MEMBER, "a member name stands twice in one object; send each once",
-               path_in_data(arena, document->duplicate, data));
-    if (document->nul)
-        refuse(event, CODE_TEXT_INVALID, "a text holds U+0000, which cannot be stored", path_in_data(arena, document->nul, data));
+static int check_document(struct arena *arena, struct cloudevent *event, const struct json_document *document,
+                          const struct json *data) {
+    struct slice path;
+    if (document->duplicate) {
+        if (path_in_data(arena, document->duplicate, data, &path)) return -1;
+        refuse(event, CODE_DUPLICATE_MEMBER, "a member name stands twice in one object; send each once", path);
+    }
+    if (document->nul) {
+        if (path_in_data(arena, document->nul, data, &path)) return -1;
+        refuse(event, CODE_TEXT_INVALID, "a text holds U+0000, which cannot be stored", path);
+    }
+    return 0;
 }
 
 static struct slice attribute(const struct json *root, const char *name) { return json_get_text(root, name); }
@@ -123,9 +136,8 @@ static int read_data(struct arena *arena, struct cloudevent *event) {
         if (code == CODE_NONE) return -1;
         return refuse(event, code, arena_print(arena, "%s", error.message).p, (struct slice){0});
     }
-    check_document(arena, event, &document, document.root);
     event->json = document.root;
-    return 0;
+    return check_document(arena, event, &document, document.root);
 }
 
 static int base64_value(char c) {
@@ -155,7 +167,7 @@ static bool unbase64(struct slice text, char *to, struct slice *ret_bytes) {
 
 static int read_structured_data(struct arena *arena, struct cloudevent *event, const struct json_document *document) {
     const struct json *data = json_get(document->root, "data"), *base64 = given(document->root, "data_base64");
-    check_document(arena, event, document, data);
+    if (check_document(arena, event, document, data)) return -1;
     if (!slice_is(attribute(document->root, "specversion"), "1.0"))
         refuse(event, CODE_SCHEMA_INVALID, "the specversion is not 1.0; send CloudEvents 1.0", (struct slice){0});
     const struct json *content_type = given(document->root, "datacontenttype");
@@ -176,22 +188,29 @@ static int read_structured_data(struct arena *arena, struct cloudevent *event, c
     return event->refusal == CODE_NONE ? read_data(arena, event) : 0;
 }
 
-/* The event passes a limit: reads no more than what its answer needs. */
-static int read_identity(struct arena *arena, struct slice value, struct cloudevent *event, const struct error *limit) {
+/* The event passes a limit: reads no more than what its answer needs. -1: it is no JSON, or with *ret_starved there is no memory.
+ */
+static int read_identity(struct arena *arena, struct slice value, struct cloudevent *event, const struct error *limit,
+                         bool *ret_starved) {
     struct arena scratch;
     struct json_document document = {0};
     arena_init(&scratch, scratch_maximum);
-    int result = json_read(&scratch, value, &generous, &document, NULL);
+    struct error error = {0};
+    int result = json_read(&scratch, value, &generous, &document, &error);
+    *ret_starved = result && error.kind == ERROR_INTERNAL && !scratch.full;
     if (!result && !identity_stands_twice(document.root)) {
         read_attributes(event, document.root);
         struct slice *kept[] = {&event->id, &event->source, &event->subject, &event->type, &event->time, &event->traceparent};
-        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-            if (kept[i]->p) *kept[i] = arena_copy(arena, *kept[i]);
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+            if (!kept[i]->p) continue;
+            *kept[i] = arena_copy(arena, *kept[i]);
+            *ret_starved |= !kept[i]->p;
+        }
         enum code code = code_refusal(limit->code);
         refuse(event, code == CODE_NONE ? CODE_TOO_LARGE : code, arena_print(arena, "%s", limit->message).p, (struct slice){0});
     }
     arena_release(&scratch);
-    return result;
+    return *ret_starved ? -1 : result;
 }
 
 static int read_structured(struct arena *arena, const struct record *record, struct cloudevent *event, struct slice *ret_why) {
@@ -200,8 +219,9 @@ static int read_structured(struct arena *arena, const struct record *record, str
     struct error error = {0};
     if (json_read(arena, record->value, &limits, &document, &error)) {
         if (strcmp(error.code, "out-of-memory") == 0) return -1;
-        bool limit = strcmp(error.code, "too-deep") == 0 || strcmp(error.code, "too-large") == 0;
-        if (!limit || read_identity(arena, record->value, event, &error)) {
+        bool limit = strcmp(error.code, "too-deep") == 0 || strcmp(error.code, "too-large") == 0, starved = false;
+        if (!limit || read_identity(arena, record->value, event, &error, &starved)) {
+            if (starved) return -1;
             *ret_why = arena_print(arena, "the value is no JSON: %s", error.message);
             return -1;
         }
@@ -266,8 +286,11 @@ int cloudevent_read(struct arena *arena, const struct record *record, struct clo
     return 0;
 }
 
-struct slice cloudevent_traceparent(struct arena *arena, const struct record *record) {
+int cloudevent_traceparent(struct arena *arena, const struct record *record, struct slice *ret_traceparent) {
     struct cloudevent event;
     struct slice why;
-    return cloudevent_read(arena, record, &event, &why) == 0 ? event.traceparent : (struct slice){0};
+    int status = cloudevent_read(arena, record, &event, &why);
+    if (status && !why.p) return -1;
+    *ret_traceparent = status ? (struct slice){0} : event.traceparent;
+    return 0;
 }

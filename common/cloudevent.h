@@ -26,7 +26,8 @@ struct cloudevent {
  * exhausted, and `ret_why->p` is NULL. Everything lives in the arena or points into the record. */
 int cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event, struct slice *ret_why);
 
-/* Only the traceparent of a record that may be an event, for answers that are made again; a NULL slice when there is none. */
-struct slice cloudevent_traceparent(struct arena *arena, const struct record *record);
+/* Only the traceparent of a record that may be an event, for answers that are made again; a NULL slice when there is none. -1
+ * without memory. */
+int cloudevent_traceparent(struct arena *arena, const struct record *record, struct slice *ret_traceparent);
 
 #endif

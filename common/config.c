@@ -111,6 +111,10 @@ static int read_file(struct arena *arena, const char *path, size_t maximum, stru
         (void)invalid(error, "%s cannot be read: %s", path, strerror(errno));
         goto cleanup;
     }
+    if (buf.failed && !buf.full) {
+        (void)error_memory(error);
+        goto cleanup;
+    }
     if (buf.n > maximum || buf.failed) {
         (void)invalid(error, "%s has more than %zu bytes", path, maximum);
         goto cleanup;

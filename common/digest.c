@@ -9,14 +9,19 @@
 #include <stdlib.h>
 
 /* One context a thread, made once, with the algorithm fetched once: EVP_sha256() would be looked up at each use, which costs more
- * than hashing an event. */
-static EVP_MD_CTX *sha256_context(void) {
-    static _Thread_local EVP_MD_CTX *context;
+ * than hashing an event. And so nothing that hashes needs to fail. */
+static _Thread_local EVP_MD_CTX *thread_context;
+
+int digest_prepare(struct error *error) {
     static _Thread_local EVP_MD *sha256;
     if (!sha256) sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!context) context = EVP_MD_CTX_new();
-    if (!context || !sha256 || EVP_DigestInit_ex(context, sha256, NULL) != 1) abort();
-    return context;
+    if (!thread_context) thread_context = EVP_MD_CTX_new();
+    return thread_context && sha256 && EVP_DigestInit_ex(thread_context, sha256, NULL) == 1 ? 0 : error_memory(error);
+}
+
+static EVP_MD_CTX *sha256_context(void) {
+    if (digest_prepare(NULL)) abort();
+    return thread_context;
 }
 
 struct digest digest_sha256(const struct slice *parts, size_t count) {

@@ -14,6 +14,8 @@ struct digest {
     unsigned char bytes[DIGEST_SIZE];
 };
 
+/* Makes what the calling thread hashes with: a program's first step, so that nothing that hashes later wants memory. 0 or -1. */
+int digest_prepare(struct error *error);
 /* The SHA-256 of the parts, one after the other. Fails never: a failure of libcrypto here aborts the program, as there is
  * no safe way on without hashing. */
 struct digest digest_sha256(const struct slice *parts, size_t count);

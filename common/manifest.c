@@ -51,6 +51,11 @@ static void report(struct check *check, const char *path, const struct error *pr
     error_at(check->error, path);
 }
 
+static void starve(struct check *check) {
+    check->starved = check->ended = true;
+    (void)error_memory(check->error);
+}
+
 __attribute__((format(printf, 4, 5))) static void report_at(struct check *check, const struct json *at, const char *code,
                                                             const char *format, ...) {
     struct error problem;
@@ -63,13 +68,11 @@ __attribute__((format(printf, 4, 5))) static void report_at(struct check *check,
     struct buf pointer;
     buf_init(&pointer, POINTER_MAX);
     json_pointer(&pointer, at);
-    report(check, pointer.n && !pointer.failed ? pointer.p : "", &problem);
+    if (pointer.failed && !pointer.full)
+        starve(check);
+    else
+        report(check, pointer.n && !pointer.failed ? pointer.p : "", &problem);
     buf_release(&pointer);
-}
-
-static void starve(struct check *check) {
-    check->starved = check->ended = true;
-    (void)error_memory(check->error);
 }
 
 /* ---- integrity: tolerant of what the schema refuses, so that one reading can tell both ---- */
@@ -190,12 +193,16 @@ static void check_integrity(struct check *check, const struct json *root) {
 
 /* ---- schema ---- */
 
-static pthread_once_t schema_once = PTHREAD_ONCE_INIT;
-static struct schema *built_in;
-static struct error built_in_error;
-
-static void compile_schema(void) {
-    (void)schema_compile(schemas_find(SLICE("release-manifest")), NULL, &built_in, &built_in_error);
+/* Compiled by the first reading that has the memory for it. */
+static int built_in_schema(const struct schema **ret_schema, struct error *error) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct schema *built_in;
+    int status = 0;
+    pthread_mutex_lock(&lock);
+    if (!built_in) status = schema_compile(schemas_find(SLICE("release-manifest")), NULL, &built_in, error);
+    *ret_schema = built_in;
+    pthread_mutex_unlock(&lock);
+    return status;
 }
 
 const char *manifest_code(const char *keyword) {
@@ -218,12 +225,11 @@ static bool hear_schema(void *context, const struct schema_problem *found) {
 }
 
 static int check_schema(struct check *check, const struct json *root) {
-    (void)pthread_once(&schema_once, compile_schema);
-    if (!built_in)
-        return error_set(check->error, ERROR_INTERNAL, "internal-error", "the built-in manifest schema is unusable: %s",
-                         built_in_error.message);
-    struct error unheard;
-    if (schema_validate(built_in, root, hear_schema, check, &unheard) && !check->count && !check->starved) {
+    const struct schema *schema;
+    struct error unheard = {0};
+    if (built_in_schema(&schema, check->error)) return -1;
+    if (schema_validate(schema, root, hear_schema, check, &unheard) && !check->starved &&
+        (!check->count || unheard.kind == ERROR_INTERNAL)) {
         if (check->error) *check->error = unheard; /* it could not judge, and nobody was told why */
         return -1;
     }

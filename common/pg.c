@@ -470,6 +470,9 @@ int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count
     for (size_t i = 0; i < count; i++) {
         calls[i].result = NULL;
         assert(!is_copy(&calls[i]) || mode == PG_COMMIT);
+        if (calls[i].parameters && calls[i].parameters->bytes.full)
+            return error_set(error, ERROR_INPUT, "too-large", "the parameters of %s need more memory than is allowed",
+                             calls[i].statement->name);
         if (calls[i].parameters && calls[i].parameters->bytes.failed) return error_memory(error);
     }
     if (pg_connect(pg, error)) return -1;

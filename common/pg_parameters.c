@@ -169,7 +169,7 @@ void pg_bytes(struct pg_parameters *parameters, enum pg_type type, struct slice 
         return;
     }
     if (bytes.n > INT_MAX) {
-        parameters->bytes.failed = true;
+        parameters->bytes.failed = parameters->bytes.full = true;
         return;
     }
     char *room = value(parameters, type, bytes.n);

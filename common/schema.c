@@ -29,7 +29,10 @@ static int unusable(const struct compiler *c, const struct json *where, const ch
     buf_init(&path, 64 * 1024);
     error_set(c->error, ERROR_INPUT, "schema-unusable", "%s", what);
     json_pointer(&path, where);
-    error_at(c->error, path.n ? path.p : "");
+    if (path.failed && !path.full)
+        (void)error_memory(c->error);
+    else
+        error_at(c->error, path.n ? path.p : "");
     buf_release(&path);
     return -1;
 }
@@ -221,7 +224,8 @@ SCHEMA_KEYWORD(keyword_property_names, object, names)
 
 static int compile_pattern(struct compiler *c, const struct json *where, struct slice text, struct schema_pattern **ret_pattern) {
     struct error why = {0};
-    if (schema_pattern_new(text, ret_pattern, &why)) return unusable(c, where, why.message);
+    if (schema_pattern_new(text, ret_pattern, &why))
+        return why.kind == ERROR_INPUT ? unusable(c, where, why.message) : error_memory(c->error);
     *schema_pattern_next(*ret_pattern) = c->schema->patterns;
     c->schema->patterns = *ret_pattern;
     return 0;

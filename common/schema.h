@@ -50,9 +50,9 @@ struct schema_problem {
 typedef bool schema_listener(void *context, const struct schema_problem *problem);
 
 /* Returns 0 when the document is valid, else -1 with the first problem as the error: code "unknown-member" when
- * `additionalProperties` failed, "schema-stopped" when validation was stopped, otherwise "schema-invalid"; its path is a JSON
- * Pointer into the document. Without a listener the first problem ends it; a listener hears all that can be told (what is
- * wrong within the branches of anyOf, oneOf, not and if is not). */
+ * `additionalProperties` failed, "schema-stopped" when validation was stopped, "out-of-memory" when nothing can be said of the
+ * document, otherwise "schema-invalid"; its path is a JSON Pointer into the document. Without a listener the first problem ends
+ * it; a listener hears all that can be told (what is wrong within the branches of anyOf, oneOf, not and if is not). */
 int schema_validate(const struct schema *schema, const struct json *document, schema_listener *listener, void *context,
                     struct error *error);
 

@@ -104,14 +104,14 @@ static const struct json *find_twin_of_few(const struct json *array, int64_t *st
     return NULL;
 }
 
-const struct json *schema_find_twin(const struct json *array, int64_t *steps, const struct json **ret_earlier) {
+int schema_find_twin(const struct json *array, int64_t *steps, const struct json **ret_twin, const struct json **ret_earlier) {
     enum { FEW = 16 };
-    if (array->count <= FEW) return find_twin_of_few(array, steps, ret_earlier);
-    struct hashed *table = malloc(array->count * sizeof *table);
-    if (!table) {
-        *steps = -1;
-        return NULL;
+    if (array->count <= FEW) {
+        *ret_twin = find_twin_of_few(array, steps, ret_earlier);
+        return 0;
     }
+    struct hashed *table = malloc(array->count * sizeof *table);
+    if (!table) return -1;
     size_t count = 0;
     for (const struct json *value = array->first; value; value = value->next)
         table[count++] = (struct hashed){hash_of(value, steps), value};
@@ -126,5 +126,6 @@ const struct json *schema_find_twin(const struct json *array, int64_t *steps, co
         }
     }
     free(table);
-    return found;
+    *ret_twin = found;
+    return 0;
 }

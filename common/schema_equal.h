@@ -8,7 +8,7 @@
 
 /* Both take one off *steps for every value that they look at, and give up at 0: the answer then means nothing. */
 bool schema_equal(const struct json *a, const struct json *b, int64_t *steps);
-/* The first element that equals an earlier one, or NULL; *ret_earlier is the one it equals. */
-const struct json *schema_find_twin(const struct json *array, int64_t *steps, const struct json **ret_earlier);
+/* The first element that equals an earlier one, or NULL; *ret_earlier is the one it equals. -1 without memory. */
+int schema_find_twin(const struct json *array, int64_t *steps, const struct json **ret_twin, const struct json **ret_earlier);
 
 #endif

@@ -346,6 +346,7 @@ static int compile(const struct buf *translated, struct schema_pattern *pattern,
     const uint32_t options = PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF;
     PCRE2_SPTR text = (PCRE2_SPTR)(translated->p ? translated->p : "");
     pattern->code = pcre2_compile(text, translated->n, options, &problem, &offset, NULL);
+    if (!pattern->code && problem == PCRE2_ERROR_HEAP_FAILED) return error_memory(error);
     if (!pattern->code) {
         char why[160];
         (void)pcre2_get_error_message(problem, (PCRE2_UCHAR *)why, sizeof why);
@@ -394,13 +395,14 @@ struct schema_pattern **schema_pattern_next(struct schema_pattern *pattern) {
 
 enum schema_match schema_pattern_match(const struct schema_pattern *pattern, void **scratch, struct slice text) {
     if (!*scratch) *scratch = pcre2_match_data_create(1, NULL);
-    if (!*scratch) return SCHEMA_MATCH_STOPPED;
+    if (!*scratch) return SCHEMA_MATCH_STARVED;
     PCRE2_SPTR subject = (PCRE2_SPTR)(text.n ? text.p : "");
     int found = pcre2_match(pattern->code, subject, text.n, 0, PCRE2_NO_UTF_CHECK, *scratch, pattern->limits);
     /* The compiled code has a small stack; the interpreter's memory is bounded by the heap limit. */
     if (found == PCRE2_ERROR_JIT_STACKLIMIT)
         found = pcre2_match(pattern->code, subject, text.n, 0, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, *scratch, pattern->limits);
     if (found == PCRE2_ERROR_NOMATCH) return SCHEMA_NO_MATCH;
+    if (found == PCRE2_ERROR_NOMEMORY) return SCHEMA_MATCH_STARVED;
     return found >= 0 ? SCHEMA_MATCH : SCHEMA_MATCH_STOPPED;
 }
 

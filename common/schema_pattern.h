@@ -20,7 +20,7 @@ void schema_pattern_free(struct schema_pattern *pattern);
 /* The list that a schema keeps of its patterns. */
 struct schema_pattern **schema_pattern_next(struct schema_pattern *pattern);
 
-enum schema_match { SCHEMA_MATCH, SCHEMA_NO_MATCH, SCHEMA_MATCH_STOPPED };
+enum schema_match { SCHEMA_MATCH, SCHEMA_NO_MATCH, SCHEMA_MATCH_STOPPED, SCHEMA_MATCH_STARVED /* of memory */ };
 
 /* Is there a match anywhere in the text, which is UTF-8? *scratch is NULL before the first call of a thread's validation and
  * is released after its last one. */

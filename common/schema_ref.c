@@ -339,15 +339,16 @@ static int find_document(struct schema_places *places, struct slice uri, const s
     struct error why = {0};
     const struct schema_sources *sources = places->sources;
     if (!text.p && sources && sources->load) {
-        if (sources->load(sources->context, places->arena, uri, &text, &why)) {
-            error_set(error, ERROR_INPUT, "schema-unusable", "cannot refer to %.*s: %s", SLICE_ARG(uri), why.message);
-            return -1;
-        }
+        if (sources->load(sources->context, places->arena, uri, &text, &why))
+            return why.kind == ERROR_INTERNAL ? error_memory(error)
+                                              : error_set(error, ERROR_INPUT, "schema-unusable", "cannot refer to %.*s: %s",
+                                                          SLICE_ARG(uri), why.message);
     }
     if (!text.p)
         return error_set(error, ERROR_INPUT, "schema-unusable",
                          "nothing is known of %.*s (schemas are never fetched over the network)", SLICE_ARG(uri));
     if (!schema_places_add(places, uri, text, ret_root, &why)) return 0;
+    if (why.kind == ERROR_INTERNAL) return error_memory(error);
     return error_set(error, ERROR_INPUT, "schema-unusable", "in %.*s%s%s: %s", SLICE_ARG(uri), why.path[0] ? "#" : "", why.path,
                      why.message);
 }
@@ -365,8 +366,10 @@ int schema_places_resolve(struct schema_places *places, const struct schema_plac
         struct buf pointer;
         buf_init(&pointer, 1024 * 1024);
         percent_decode(&pointer, fragment);
+        bool starved = pointer.failed && !pointer.full;
         target = pointer.failed ? NULL : follow_pointer(root, buf_slice(&pointer));
         buf_release(&pointer);
+        if (starved) return error_memory(error);
     }
     if (!target) return error_set(error, ERROR_INPUT, "schema-unusable", "\"%.*s\" refers to nothing", SLICE_ARG(reference));
     return schema_places_at(places, target, ret_place, error);

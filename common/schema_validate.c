@@ -31,11 +31,23 @@ static bool check(struct run *r, const struct schema_node *node, const struct js
 /* Does a failed check go on to look for further problems? */
 static inline bool goes_on(const struct run *r) { return r->listener && !r->quiet && !r->enough && !r->stopped; }
 
+/* The document is not to blame, and the listener has nothing to hear: the error is all. */
+static bool starve(struct run *r) {
+    r->stopped = true;
+    (void)error_memory(r->error);
+    return false;
+}
+
 static void tell(struct run *r, const struct json *value, const char *keyword, const char *code, const char *message) {
     struct buf path;
     buf_init(&path, 16 * 1024 * 1024);
     json_pointer(&path, value);
     buf_char(&path, '\0');
+    if (path.failed && !path.full) {
+        (void)starve(r);
+        buf_release(&path);
+        return;
+    }
     const struct schema_problem problem = {value, path.p && !path.failed ? path.p : "", keyword, message};
     if (r->problems++ == 0 || r->stopped) {
         (void)error_set(r->error, ERROR_INPUT, code, "%s", message);
@@ -188,6 +200,7 @@ static bool check_length(struct run *r, const struct count_rules *rules, const s
 static bool matches(struct run *r, const struct schema_pattern *pattern, struct slice text, const struct json *value,
                     const char *keyword) {
     enum schema_match match = schema_pattern_match(pattern, &r->pattern_space, text);
+    if (match == SCHEMA_MATCH_STARVED) return starve(r);
     if (match == SCHEMA_MATCH_STOPPED) return stop(r, value, keyword, "matching the pattern takes too long; it was stopped");
     return match == SCHEMA_MATCH;
 }
@@ -246,7 +259,8 @@ static bool check_contains(struct run *r, const struct schema_node *node, const 
 }
 
 static bool check_unique(struct run *r, const struct json *value) {
-    const struct json *earlier, *twin = schema_find_twin(value, &r->steps, &earlier);
+    const struct json *earlier, *twin;
+    if (schema_find_twin(value, &r->steps, &twin, &earlier)) return starve(r);
     if (!steps_left(r, value, "uniqueItems")) return false;
     return !twin || problem(r, twin, "uniqueItems", "no two elements may be equal: %s", show(twin->raw).text);
 }
@@ -340,7 +354,7 @@ static bool check_members(struct run *r, const struct object_rules *rules, const
     uint64_t few[FEW] = {0}, *seen = few;
     bool good = true;
     if (rules->property_count > FEW * 64) seen = calloc(rules->property_count / 64 + 1, sizeof *seen);
-    if (!seen) return stop(r, value, "required", "memory is exhausted");
+    if (!seen) return starve(r);
     for (const struct json *member = value->first; member && (good || goes_on(r)); member = member->next) {
         size_t index = find_property(rules, member->name);
         if (index < rules->property_count) seen[index / 64] |= (uint64_t)1 << (index % 64);

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "digest.h"
 #include "output.h"
 
 #include <stdbool.h>
@@ -63,7 +64,12 @@ static int run(int argc, char **argv) {
 
 /* What could not be written was not told, whatever it was. */
 int main(int argc, char **argv) {
-    int status = run(argc, argv);
+    struct error error = {0};
+    int status = EXIT_COULD_NOT_TELL;
+    if (digest_prepare(&error))
+        output_failure(&error);
+    else
+        status = run(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     output_error("cannot write to standard output; is the disk full?");
     return EXIT_COULD_NOT_TELL;

@@ -220,7 +220,7 @@ int lane_main(const struct config *config, unsigned number, struct lane_metrics 
     catch_signals();
     digest_random((unsigned char *)&seed, sizeof seed);
     map_seed(seed);
-    int result = draw_names(&process, &error) || make_ports(&process, number, metrics, &error) ||
+    int result = digest_prepare(&error) || draw_names(&process, &error) || make_ports(&process, number, metrics, &error) ||
                          start(&process, metrics, &error) || run(&process, &error)
                      ? 1
                      : 0;

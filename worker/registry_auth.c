@@ -57,20 +57,28 @@ static struct slice base64(struct arena *arena, struct slice bytes) {
     return slice_of(to, n);
 }
 
-/* `p` is NULL when the entry holds nothing that can be sent. */
-static struct slice basic_of(struct arena *arena, const struct json *entry) {
-    struct slice auth = json_get_text(entry, "auth"), none = {NULL, 0};
+/* 1, or 0 when the entry holds nothing that can be sent, or -1 without memory. */
+static int basic_of(struct arena *arena, const struct json *entry, struct slice *ret_basic) {
+    struct slice auth = json_get_text(entry, "auth");
     struct slice user = json_get_text(entry, "username"), password = json_get_text(entry, "password");
-    if (auth.n) return is_base64(auth) ? arena_copy(arena, auth) : none;
-    if (!user.n || !password.n || user.n + password.n > PASSWORD_MAX / 2 || memchr(user.p, ':', user.n)) return none;
-    return base64(arena, arena_print(arena, "%.*s:%.*s", SLICE_ARG(user), SLICE_ARG(password)));
+    if (auth.n && !is_base64(auth)) return 0;
+    if (!auth.n && (!user.n || !password.n || user.n + password.n > PASSWORD_MAX / 2 || memchr(user.p, ':', user.n))) return 0;
+    if (auth.n) {
+        *ret_basic = arena_copy(arena, auth);
+    } else {
+        struct slice both = arena_print(arena, "%.*s:%.*s", SLICE_ARG(user), SLICE_ARG(password));
+        *ret_basic = both.p ? base64(arena, both) : both;
+    }
+    return ret_basic->p ? 1 : -1;
 }
 
 static int take_auths(struct arena *arena, const struct json *auths, struct credential **ret_first, struct error *error) {
     struct credential *first = NULL, **end = &first;
     for (const struct json *entry = auths ? auths->first : NULL; entry; entry = entry->next) {
-        struct slice host = host_of_key(entry->name), basic = basic_of(arena, entry);
-        if (!host.n || !basic.p) continue;
+        struct slice host = host_of_key(entry->name), basic;
+        int found = host.n ? basic_of(arena, entry, &basic) : 0;
+        if (found < 0) return error_memory(error);
+        if (!found) continue;
         struct credential *one = ARENA_NEW(arena, struct credential);
         if (!one) return error_memory(error);
         *one = (struct credential){.host = arena_copy(arena, host), .basic = basic};
@@ -90,7 +98,9 @@ int docker_config_parse(struct arena *arena, struct slice text, const char *path
     arena_init(&scratch, SCRATCH_MAX);
     int status = json_read_strict(&scratch, text, &docker_config_limits, &root, &why);
     const struct json *auths = status ? NULL : json_get(root, "auths");
-    if (status)
+    if (status && why.kind == ERROR_INTERNAL)
+        error_memory(error);
+    else if (status)
         error_set(error, ERROR_INPUT, "docker-config-invalid", "%s is no Docker config.json: %s", path, why.message);
     else if (root->kind != JSON_OBJECT || (auths && auths->kind != JSON_OBJECT))
         status = error_set(error, ERROR_INPUT, "docker-config-invalid",

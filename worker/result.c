@@ -24,7 +24,7 @@ int result_recall(struct arena *arena, const struct ledger_row *row, struct answ
         if (row->topic != INPUT_NONE) {
             struct record record = {0};
             if (ledger_read_input(arena, row->input, &record)) return -1;
-            answer.traceparent = cloudevent_traceparent(arena, &record);
+            if (cloudevent_traceparent(arena, &record, &answer.traceparent)) return -1;
         }
     }
     *ret_answer = answer;
