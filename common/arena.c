@@ -1,5 +1,7 @@
 #include "arena.h"
 
+#include "memory.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -50,7 +52,10 @@ static bool grow(struct arena *arena, size_t size) {
         return false;
     }
     struct arena_block *block = malloc(total);
-    if (!block) return false;
+    if (!block) {
+        memory_refused();
+        return false;
+    }
     block->older = arena->blocks;
     block->size = room;
     arena->blocks = block;

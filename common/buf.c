@@ -1,5 +1,7 @@
 #include "buf.h"
 
+#include "memory.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +33,10 @@ static bool grow(struct buf *buf, size_t size) {
         room *= 2;
     }
     char *p = realloc(buf->p, room);
-    if (!p) goto failed;
+    if (!p) {
+        memory_refused();
+        goto failed;
+    }
     buf->p = p;
     buf->room = room;
     return true;

@@ -1,6 +1,7 @@
 #include "schema.h"
 
 #include "buf.h"
+#include "memory.h"
 #include "schema_equal.h"
 #include "schema_node.h"
 
@@ -34,6 +35,7 @@ static inline bool goes_on(const struct run *r) { return r->listener && !r->quie
 /* The document is not to blame, and the listener has nothing to hear: the error is all. */
 static bool starve(struct run *r) {
     r->stopped = true;
+    memory_refused();
     (void)error_memory(r->error);
     return false;
 }

@@ -44,6 +44,11 @@ static void refuse(struct item *item, enum code code, struct slice message, stru
     item->path = path;
 }
 
+/* Message and path were made for it: without one of them there is no memory, and no answer either. */
+static void refuse_at(struct item *item, enum code code, struct slice message, struct slice path) {
+    refuse(item, code, path.p ? message : (struct slice){0}, path);
+}
+
 static void refuse_plainly(struct item *item, enum code code, const char *message) {
     refuse(item, code, slice_str(message), (struct slice){0});
 }
@@ -55,14 +60,15 @@ static bool is_exhausted(struct item *item, const struct error *error) {
     return true;
 }
 
-/* `error->path` is a pointer into the whole document; the answer's is one into the data. */
+/* `error->path` is a pointer into the whole document; the answer's is one into the data. A NULL slice without memory. */
 static struct slice path_in_data(struct batch *batch, const struct json *data, const char *path) {
     struct buf prefix;
     buf_init(&prefix, 1024);
     json_pointer(&prefix, data);
+    bool starved = prefix.failed && !prefix.full;
     size_t skip = !prefix.failed && slice_starts(slice_str(path), buf_slice(&prefix)) ? prefix.n : 0;
     buf_release(&prefix);
-    return arena_copy(&batch->arena, slice_str(path + skip));
+    return starved ? (struct slice){0} : arena_copy(&batch->arena, slice_str(path + skip));
 }
 
 /* The event's data against the schema of its type. */
@@ -71,8 +77,8 @@ static bool is_of_schema(struct batch *batch, struct item *item, const struct sc
     if (schema_validate(schema, item->event.json, NULL, NULL, &error) == 0) return true;
     if (is_exhausted(item, &error)) return false;
     enum code code = code_refusal(error.code);
-    refuse(item, code == CODE_NONE ? CODE_SCHEMA_INVALID : code, arena_print(&batch->arena, "%s", error.message),
-           path_in_data(batch, item->event.json, error.path));
+    refuse_at(item, code == CODE_NONE ? CODE_SCHEMA_INVALID : code, arena_print(&batch->arena, "%s", error.message),
+              path_in_data(batch, item->event.json, error.path));
     return false;
 }
 
@@ -83,8 +89,8 @@ static void decode_build(struct batch *batch, struct item *item) {
     if (manifest_read(&batch->arena, text, NULL, NULL, &item->manifest, &error)) {
         if (is_exhausted(item, &error)) return;
         enum code code = code_refusal(error.code);
-        refuse(item, code == CODE_NONE ? CODE_MANIFEST_INVALID : code, arena_print(&batch->arena, "%s", error.message),
-               arena_print(&batch->arena, "/manifest%s", error.path));
+        refuse_at(item, code == CODE_NONE ? CODE_MANIFEST_INVALID : code, arena_print(&batch->arena, "%s", error.message),
+                  arena_print(&batch->arena, "/manifest%s", error.path));
         return;
     }
     item->state = ITEM_BUILD;

@@ -10,11 +10,21 @@ struct handoff {
     pthread_cond_t ordered, reported;
     struct order *orders, **last_order;
     struct report *reports, **last_report;
+    struct order *end; /* kept for ORDER_END and REPORT_FAILED, which must get through without memory, too */
+    struct report *failed;
 };
 
 struct handoff *handoff_new(void) {
     struct handoff *handoff = calloc(1, sizeof *handoff);
     if (!handoff) return NULL;
+    handoff->end = malloc(sizeof *handoff->end);
+    handoff->failed = malloc(sizeof *handoff->failed);
+    if (!handoff->end || !handoff->failed) {
+        free(handoff->end);
+        free(handoff->failed);
+        free(handoff);
+        return NULL;
+    }
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -42,6 +52,8 @@ void handoff_free(struct handoff *handoff) {
         next = report->next;
         free(report);
     }
+    free(handoff->end);
+    free(handoff->failed);
     pthread_cond_destroy(&handoff->ordered);
     pthread_cond_destroy(&handoff->reported);
     pthread_mutex_destroy(&handoff->lock);
@@ -64,6 +76,10 @@ static void wait_for(struct handoff *handoff, pthread_cond_t *condition, void *c
 
 bool handoff_order(struct handoff *handoff, const struct order *order) {
     struct order *copy = malloc(sizeof *copy);
+    if (!copy && order->kind == ORDER_END) {
+        copy = handoff->end;
+        handoff->end = NULL;
+    }
     if (!copy) return false;
     *copy = *order;
     copy->next = NULL;
@@ -87,6 +103,10 @@ struct order *handoff_orders(struct handoff *handoff, int wait_ms) {
 
 bool handoff_report(struct handoff *handoff, const struct report *report) {
     struct report *copy = malloc(sizeof *copy);
+    if (!copy && report->kind == REPORT_FAILED) {
+        copy = handoff->failed;
+        handoff->failed = NULL;
+    }
     if (!copy) return false;
     *copy = *report;
     copy->next = NULL;

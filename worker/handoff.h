@@ -54,12 +54,13 @@ struct handoff *handoff_new(void);
 /* Both threads have ended. Frees what is still in it but not the batches. */
 void handoff_free(struct handoff *handoff);
 
-/* Takes the order; false without memory. `order` is copied, its arena taken over. */
+/* Takes the order; false without memory, but the first ORDER_END always gets through. `order` is copied, its arena taken over. */
 bool handoff_order(struct handoff *handoff, const struct order *order);
 /* All orders, the oldest first, or NULL; waits up to `wait_ms` for one. The caller frees each with order_free. */
 struct order *handoff_orders(struct handoff *handoff, int wait_ms);
 void order_free(struct order *order);
 
+/* False without memory, but the first REPORT_FAILED always gets through. */
 bool handoff_report(struct handoff *handoff, const struct report *report);
 /* All reports, the oldest first, or NULL. The caller frees each with free(). */
 struct report *handoff_reports(struct handoff *handoff, int wait_ms);

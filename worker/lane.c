@@ -36,6 +36,17 @@ void lane_pause(struct lane *lane, const char *what, const struct error *error) 
     log_error(LOG_WARN, what, error);
 }
 
+void lane_fail(struct lane *lane, const char *what, const struct error *error) {
+    lane->failed = true;
+    log_error(LOG_ERROR, what, error);
+}
+
+void lane_starve(struct lane *lane, const char *what) {
+    struct error error;
+    (void)error_memory(&error);
+    lane_fail(lane, what, &error);
+}
+
 struct lane *lane_new(const struct lane_options *options) {
     struct lane *lane = calloc(1, sizeof *lane);
     if (!lane) return NULL;

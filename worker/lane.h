@@ -108,6 +108,10 @@ uint64_t lane_now_ms(const struct lane *lane);
 /* A number from 0 to `below` - 1. */
 uint64_t lane_random(struct lane *lane, uint64_t below);
 bool lane_is_paused(const struct lane *lane);
+/* Ends the lane: only a new process helps. */
+void lane_fail(struct lane *lane, const char *what, const struct error *error);
+/* The same for want of memory. */
+void lane_starve(struct lane *lane, const char *what);
 /* Rests after a failure, a little longer each time. */
 void lane_pause(struct lane *lane, const char *what, const struct error *error);
 

@@ -8,6 +8,7 @@
 #include "fault.h"
 #include "lane.h"
 #include "log.h"
+#include "memory.h"
 
 enum { DUE_LIMIT = 200, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2, LOGGED_ANSWERS = 8, BATCH_WAIT_MS = 1000 };
 
@@ -76,12 +77,12 @@ static void add_record(struct lane *lane, struct batch *batch, const struct reco
     batch->items[batch->item_count++] = (struct item){.shard = part, .record = record};
 }
 
-static int fill(struct lane *lane, struct batch *batch, const struct portion *portion) {
+static int fill(struct lane *lane, struct batch *batch, const struct portion *portion, struct error *error) {
     memcpy(batch->topics, lane->options.topics, sizeof batch->topics);
     batch->installation_shards = lane->options.shards;
     batch->items = ARENA_ARRAY(&batch->arena, struct item, portion->due_count + portion->record_count);
     batch->shards = ARENA_ARRAY(&batch->kept, struct shard_batch, lane->options.shards);
-    if (!batch->items || !batch->shards) return -1;
+    if (!batch->items || !batch->shards) return error_memory(error);
     for (size_t i = 0; i < portion->due_count; i++) add_due(lane, batch, &portion->due[i]);
     for (size_t i = 0; i < portion->record_count; i++) add_record(lane, batch, &portion->records[i]);
     for (uint32_t n = 0; portion->control && n < lane->options.shards; n++)
@@ -215,7 +216,8 @@ static void committed(struct lane *lane, struct batch *batch) {
     count_outcomes(lane, batch);
     log_answers(batch);
     batch_forget_deciding(batch);
-    if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch})) lane->failed = true;
+    if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch}))
+        lane_starve(lane, "handoff-failed");
 }
 
 static void retake_all(struct lane *lane, const struct batch *batch, const char *why) {
@@ -242,14 +244,15 @@ static void bisect(struct lane *lane, const struct portion *portion, const struc
     } /* a due promotion stays due; its neighbours are done */
 }
 
-/* Only the data itself, or too much of it, is worth cutting in halves. */
-static bool is_the_datas_fault(const struct error *error) {
-    return error->kind == ERROR_INPUT || strcmp(error->code, "out-of-memory") == 0 || strcmp(error->code, "sql-SL002") == 0;
+/* Only the data itself, or too much of it, is worth cutting in halves; `starved` means that the system had no memory. */
+static bool is_the_datas_fault(const struct error *error, bool starved) {
+    if (strcmp(error->code, "out-of-memory") == 0) return !starved;
+    return error->kind == ERROR_INPUT || strcmp(error->code, "sql-SL002") == 0;
 }
 
 /* The batch was not committed, or nobody knows: whatever was read is read again, unless it can be cut. */
-static void fail(struct lane *lane, struct batch *batch, const struct portion *portion, const struct error *error) {
-    if (is_the_datas_fault(error)) {
+static void fail(struct lane *lane, struct batch *batch, const struct portion *portion, const struct error *error, bool starved) {
+    if (is_the_datas_fault(error, starved)) {
         give_back(lane, batch);
         bisect(lane, portion, error);
         return;
@@ -279,9 +282,9 @@ static void process(struct lane *lane, const struct portion *portion) {
         lane->reassign = true;
         return;
     }
-    if (fill(lane, batch, portion)) {
-        give_back(lane, batch);
-        lane->failed = true;
+    unsigned long refusals = memory_refusals();
+    if (fill(lane, batch, portion, &error)) {
+        fail(lane, batch, portion, &error, memory_refusals() != refusals);
         return;
     }
     if (!batch->item_count && !batch->shard_count) {
@@ -295,7 +298,7 @@ static void process(struct lane *lane, const struct portion *portion) {
         metrics_set(lane->options.metrics, METRIC_DATABASE_OK_MS, lane_now_ms(lane));
         return;
     }
-    fail(lane, batch, portion, &error);
+    fail(lane, batch, portion, &error, memory_refusals() != refusals);
 }
 
 /* ---- the ways in ---- */

@@ -56,8 +56,10 @@ static void enter(struct lane *lane, uint32_t shard, enum shard_state to, const 
     if (to == SHARD_WANTED && !s->assigned) enter(lane, shard, SHARD_AWAY, "not assigned to this lane");
 }
 
-static void order(struct lane *lane, const struct order *order) {
-    if (!handoff_order(lane->options.handoff, order)) lane->failed = true;
+static void order(struct lane *lane, struct order *order) {
+    if (handoff_order(lane->options.handoff, order)) return;
+    arena_release(&order->arena);
+    lane_starve(lane, "handoff-failed");
 }
 
 static void forget(struct lane *lane, uint32_t shard, const char *why) {
@@ -128,8 +130,9 @@ static void take(struct lane *lane, uint32_t shard) {
     struct order taken = {.kind = ORDER_TAKE, .shard = shard};
     arena_init(&taken.arena, 1024 * 1024);
     taken.row = ARENA_NEW(&taken.arena, struct shard_row);
-    if (!taken.row || store->operations->take(store, shard, lane->options.owner, lane->options.ids, OUTPUT_PRODUCERS,
-                                              &taken.arena, taken.row, &error)) {
+    if (!taken.row ? error_memory(&error)
+                   : store->operations->take(store, shard, lane->options.owner, lane->options.ids, OUTPUT_PRODUCERS, &taken.arena,
+                                             taken.row, &error)) {
         s->not_before = lane_now_ms(lane) + RETRY_MS + lane_random(lane, RETRY_MS);
         lane_pause(lane, "takeover-failed", &error);
         arena_release(&taken.arena);
@@ -138,7 +141,7 @@ static void take(struct lane *lane, uint32_t shard) {
     fault_point("take-update");
     metrics_add(lane->options.metrics, METRIC_TAKEOVERS, 1);
     if (take_row(lane, s, taken.row)) {
-        lane->failed = true;
+        lane_starve(lane, "takeover-failed");
         arena_release(&taken.arena);
         return;
     }
@@ -299,7 +302,7 @@ void shard_look(struct lane *lane) {
         enum shard_state state = lane->shards[n].state;
         if (state == SHARD_OWNED || state == SHARD_TAKEN || state == SHARD_STOPPED) epochs[count++].shard = n;
     }
-    if (count && store->operations->epochs(store, epochs, count, &error)) {
+    if (!epochs ? error_memory(&error) : count && store->operations->epochs(store, epochs, count, &error)) {
         lane_pause(lane, "look-failed", &error);
         count = 0;
     }

@@ -1,12 +1,14 @@
 #include "alloc.h"
 
 #include "arena.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <json_object.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +16,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-static atomic_bool counting, all_behind;
-static atomic_ulong counted, failing, fired;
+static atomic_bool counting;
+static atomic_ulong counted, failing, wanted, fired;
 
 void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
-void alloc_begin(unsigned long nth, bool all) {
+void alloc_begin(unsigned long nth, unsigned long times) {
     failing = nth;
-    all_behind = all;
+    wanted = times;
     counted = fired = 0;
     counting = true;
 }
@@ -42,7 +44,7 @@ static void show(unsigned long number) {
 static bool fails(void) {
     if (!counting) return false;
     unsigned long number = ++counted;
-    if (!failing || number < failing || (number > failing && !all_behind)) return false;
+    if (!failing || number < failing || fired >= wanted) return false;
     fired++;
     show(number);
     errno = ENOMEM;
@@ -67,16 +69,17 @@ __attribute__((constructor)) static void begin(void) {
     if (!text) return;
     unsigned long nth = strtoul(text, &end, 10);
     (void)atexit(report);
-    alloc_begin(nth, *end == '+');
+    alloc_begin(nth, *end == '+' ? ALLOC_ALL : 1);
 }
 
 /* ---- what is wrapped ---- */
 
 /* A function that answers `failure` when the allocation fails. */
+#define REFUSED fails
 #define WRAP(type, name, failure, parameters, arguments)                                                                         \
     type __real_##name parameters;                                                                                               \
     type __wrap_##name parameters;                                                                                               \
-    type __wrap_##name parameters { return fails() ? (failure) : __real_##name arguments; }
+    type __wrap_##name parameters { return REFUSED() ? (failure) : __real_##name arguments; }
 
 WRAP(void *, malloc, NULL, (size_t size), (size))
 WRAP(void *, calloc, NULL, (size_t count, size_t size), (count, size))
@@ -85,14 +88,26 @@ WRAP(char *, strdup, NULL, (const char *text), (text))
 WRAP(char *, strndup, NULL, (const char *text, size_t size), (text, size))
 WRAP(FILE *, fopen, NULL, (const char *path, const char *mode), (path, mode))
 
+/* What the arena does when it needs a block and gets none. */
+static bool refused(void) {
+    if (!fails()) return false;
+    memory_refused();
+    return true;
+}
+
+#undef REFUSED
+#define REFUSED refused
 WRAP(void *, arena_alloc, NULL, (struct arena * arena, size_t size), (arena, size))
 WRAP(void *, arena_array, NULL, (struct arena * arena, size_t count, size_t size), (arena, count, size))
 WRAP(struct slice, arena_copy, (struct slice){0}, (struct arena * arena, struct slice bytes), (arena, bytes))
 
+#undef REFUSED
+#define REFUSED fails
+
 __attribute__((format(printf, 2, 3))) struct slice __wrap_arena_print(struct arena *arena, const char *format, ...);
 struct slice __wrap_arena_print(struct arena *arena, const char *format, ...) {
     va_list arguments;
-    if (fails()) return (struct slice){0};
+    if (refused()) return (struct slice){0};
     va_start(arguments, format);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);

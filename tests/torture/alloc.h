@@ -6,10 +6,12 @@
 #ifndef SLUICE_TORTURE_ALLOC_H
 #define SLUICE_TORTURE_ALLOC_H
 
-#include <stdbool.h>
+#include <limits.h>
 
-/* From now on allocations are counted, from 1; the `nth` fails, and with `all` every one behind it too. 0: none fails. */
-void alloc_begin(unsigned long nth, bool all);
+enum { ALLOC_ALL = INT_MAX };
+
+/* From now on allocations are counted, from 1; the `nth` fails, and those behind it until `times` have. 0: none fails. */
+void alloc_begin(unsigned long nth, unsigned long times);
 /* Ends it. Returns how many there were; *ret_fired (or NULL): how many of them failed. */
 unsigned long alloc_end(unsigned long *ret_fired);
 

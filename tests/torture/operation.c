@@ -43,7 +43,7 @@ unsigned long tries_next(unsigned long n, unsigned long first) {
     return n + 1 + (unsigned long)(random % (n / 40 + 1));
 }
 
-static size_t allocated(void) { return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes() : 0; }
+size_t operation_memory(void) { return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes() : 0; }
 
 static void expect_memory_error(const struct error *error) {
     bool said = strcmp(error->code, "out-of-memory") == 0 || strstr(error->message, "emory");
@@ -61,13 +61,13 @@ static void expect_told(const struct operation *operation, void *state, const st
 }
 
 /* One try; returns whether an allocation failed in it. */
-static bool try_once(const struct operation *operation, unsigned long n, bool all, const struct buf *wanted) {
+static bool try_once(const struct operation *operation, unsigned long n, unsigned long times, const struct buf *wanted) {
     struct error error = {0};
     unsigned long fired;
     tries.n = n;
-    size_t before = allocated();
+    size_t before = operation_memory();
     void *state = operation->set_up();
-    alloc_begin(n, all);
+    alloc_begin(n, times);
     int result = operation->run(state, &error);
     (void)alloc_end(&fired);
     if (result) {
@@ -78,19 +78,19 @@ static bool try_once(const struct operation *operation, unsigned long n, bool al
     }
     expect_told(operation, state, wanted);
     operation->tear_down(state);
-    if (!operation->own_process && !EXPECT(allocated() == before) && __lsan_do_recoverable_leak_check)
+    if (!operation->own_process && !EXPECT(operation_memory() == before) && __lsan_do_recoverable_leak_check)
         (void)__lsan_do_recoverable_leak_check();
     return fired;
 }
 
 /* The same in a process of its own, which tells by its exit status; any other has died of something. */
-static bool try_apart(const struct operation *operation, unsigned long n, bool all, const struct buf *wanted) {
+static bool try_apart(const struct operation *operation, unsigned long n, unsigned long times, const struct buf *wanted) {
     int status = 0;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         tries.failed = 0;
-        bool fired = try_once(operation, n, all, wanted);
+        bool fired = try_once(operation, n, times, wanted);
         if (__lsan_do_recoverable_leak_check) EXPECT(!__lsan_do_recoverable_leak_check());
         fflush(NULL);
         _exit((tries.failed ? BAD : 0) | (fired ? FIRED : 0));
@@ -136,7 +136,7 @@ static unsigned long torture(const struct operation *operation, unsigned long fr
     EXPECT(wanted.n > 0);
     for (int all = 0; all < 2; all++)
         for (unsigned long n = from;; n = tries_next(n, FIRST), count++)
-            if (!(operation->own_process ? try_apart : try_once)(operation, n, all, &wanted)) break;
+            if (!(operation->own_process ? try_apart : try_once)(operation, n, all ? ALLOC_ALL : 1, &wanted)) break;
     buf_release(&wanted);
     return count;
 }

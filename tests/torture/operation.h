@@ -37,6 +37,8 @@ struct tries {
 };
 extern struct tries tries;
 
+/* Bytes that are allocated now; 0 without AddressSanitizer. */
+size_t operation_memory(void);
 /* Which allocation comes after the n-th: each of the first, then some, drawn from a seed. */
 unsigned long tries_next(unsigned long n, unsigned long first);
 
