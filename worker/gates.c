@@ -109,8 +109,10 @@ static enum code code_of_answer(enum registry_answer answer) {
     return CODE_REGISTRY_UNREACHABLE; /* unknown is never yes */
 }
 
-static struct slice registry_facts(struct arena *arena, const struct registry_question *q) {
-    if (!q) return (struct slice){0};
+/* A NULL slice when there are none, or more than anybody wants to read. -1 without memory. */
+static int registry_facts(struct arena *arena, const struct registry_question *q, struct slice *ret_facts) {
+    *ret_facts = (struct slice){0};
+    if (!q) return 0;
     char at[TEXT_INSTANT];
     text_instant(at, q->checked_at);
     struct buf buf;
@@ -122,9 +124,10 @@ static struct slice registry_facts(struct arena *arena, const struct registry_qu
     }
     if (q->checked_at) buf_print(&buf, ",\"checkedAt\":\"%.*s\"", TEXT_INSTANT, at);
     buf_char(&buf, '}');
-    struct slice facts = buf.failed ? (struct slice){0} : arena_copy(arena, buf_slice(&buf));
+    bool full = buf.full;
+    if (!buf.failed) *ret_facts = arena_copy(arena, buf_slice(&buf));
     buf_release(&buf);
-    return facts;
+    return ret_facts->p || full ? 0 : -1;
 }
 
 static struct slice registry_message(struct arena *arena, enum code code, const struct artifact_fact *fact) {
@@ -149,7 +152,7 @@ static void evaluate_asked(struct evaluation *e, const struct artifact_fact *fac
     enum code code = code_of_answer(fact->question ? fact->question->answer : REGISTRY_NOT_ASKED);
     struct condition *condition = add(e, fact->artifact->name, code, registry_message(e->arena, code, fact));
     if (!condition) return;
-    condition->facts = registry_facts(e->arena, fact->question);
+    if (registry_facts(e->arena, fact->question, &condition->facts)) e->exhausted = true;
     if (condition->status == CONDITION_UNMET) condition->again_at = fact->question ? fact->question->again_at : 0;
 }
 

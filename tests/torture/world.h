@@ -24,9 +24,10 @@ enum { SHARDS = 2, RECORDS_MAX = 32, ROWS_MAX = 128, PROMOTIONS_MAX = 32, WRITER
     X(partitions, input)                                                                                                         \
     X(init, output)                                                                                                              \
     X(fence, output)                                                                                                             \
-    X(begin, output) X(produce, output) X(commit, output) X(tails, output) X(installation, store) X(take, store)                 \
-        X(drop_ids, store) X(release, store) X(settle, store) X(suspect, store) X(stop, store) X(epochs, store) X(load, store)   \
-            X(due, store) X(control, store) X(write, store) X(ledger, store) X(ask, registry)
+    X(begin, output)                                                                                                             \
+    X(produce, output) X(commit, output) X(tails, output) X(installation, store) X(take, store) X(drop_ids, store)               \
+        X(release, store) X(settle, store) X(suspect, store) X(stop, store) X(epochs, store) X(load, store) X(due, store)        \
+            X(control, store) X(write, store) X(ledger, store) X(ask, registry)
 
 enum port_operation {
 #define OPERATION_ENUM(name, port) DO_##port##_##name,
@@ -150,6 +151,8 @@ instant world_instant(void); /* the store's clock */
 void world_begin(const struct failure *failures, size_t count);
 /* Runs the story to its end, over as many lives as it takes. False when something never came to its end. */
 bool world_run(void);
+/* Only the records of the story's first two phases, for those who take them through the stages themselves. */
+void world_send(void);
 /* Every promise, by EXPECT. Appends what became of each record and promotion to `to`, in words that do not depend on the way. */
 void world_check(struct buf *to);
 void world_end(void);
