@@ -215,8 +215,11 @@ static bool check_string(struct run *r, const struct string_rules *rules, const 
                        (int)(rules->pattern_text.n < 400 ? rules->pattern_text.n : 400), rules->pattern_text.p);
         if (!goes_on(r)) return false;
     }
+    unsigned long refusals = memory_refusals(); /* a format says no more than yes or no */
     if (rules->format && !rules->format->matches(value->text))
-        return problem(r, value, "format", "%s is not %s", show(value->raw).text, rules->format->expected);
+        return memory_refusals() != refusals
+                   ? starve(r)
+                   : problem(r, value, "format", "%s is not %s", show(value->raw).text, rules->format->expected);
     return good;
 }
 

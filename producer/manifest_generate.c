@@ -49,7 +49,7 @@ static void say(struct draft *draft, const char *option, const char *message) {
 
 /* The bytes as they are: what is not UTF-8 has to be refused, not mended. */
 static void put(struct json_object *object, const char *name, struct slice text) {
-    if (text.p) output_set(object, name, json_object_new_string_len(text.p, (int)text.n));
+    if (text.p) output_set(object, name, output_made(json_object_new_string_len(text.p, (int)text.n)));
 }
 
 /* ---- name=...,type=...: the values of --artifact and --signature ---- */
@@ -273,20 +273,33 @@ static bool say_problem(void *context, const char *path, const char *code, const
     return true;
 }
 
-static void print_result(const struct draft *draft, struct slice text, bool valid) {
+/* What is printed once the manifest is written; made before, so that nothing can go wrong in between. */
+struct result {
+    struct json_object *document; /* of --json, or NULL */
+    const char *text;
+    size_t size;
     char digest[DIGEST_TEXT];
+};
+
+static struct result result_of(const struct draft *draft, struct slice text, bool valid) {
+    struct result result = {0};
     const struct digest of_text = digest_of(text);
-    digest_text(digest, &of_text);
-    if (!draft->request->json) {
-        printf("%s %.*s\n", draft->request->out, DIGEST_TEXT, digest);
-        return;
-    }
-    struct json_object *document = output_object();
-    output_set_string(document, "file", draft->request->out);
-    output_set_string(document, "gitSha", draft->request->sha);
-    output_set_text(document, "manifestDigest", slice_of(digest, DIGEST_TEXT));
-    output_set_boolean(document, "valid", valid);
-    output_print(document);
+    digest_text(result.digest, &of_text);
+    if (!draft->request->json) return result;
+    result.document = output_object();
+    output_set_string(result.document, "file", draft->request->out);
+    output_set_string(result.document, "gitSha", draft->request->sha);
+    output_set_text(result.document, "manifestDigest", slice_of(result.digest, DIGEST_TEXT));
+    output_set_boolean(result.document, "valid", valid);
+    result.text = output_render(result.document, &result.size);
+    return result;
+}
+
+static void print_result(const struct draft *draft, const struct result *result) {
+    if (result->document)
+        printf("%.*s\n", (int)result->size, result->text);
+    else
+        printf("%s %.*s\n", draft->request->out, DIGEST_TEXT, result->digest);
 }
 
 static int generate(struct draft *draft) {
@@ -294,16 +307,23 @@ static int generate(struct draft *draft) {
     struct arena arena;
     struct buf text;
     struct manifest manifest;
-    struct error error;
+    struct error error = {0};
     arena_init(&arena, ARENA_MAX);
     buf_init(&text, ARENA_MAX);
     int status = build(draft);
     if (status) goto cleanup;
-    buf_str(&text, json_object_to_json_string_ext(draft->root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+    const char *written = json_object_to_json_string_ext(draft->root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                                          JSON_C_TO_STRING_NOSLASHESCAPE);
+    buf_str(&text, written);
     buf_char(&text, '\n');
-    bool valid = manifest_read(&arena, buf_slice(&text), say_problem, draft, &manifest, &error) == 0 && draft->problems == 0;
+    if (!written || text.failed) (void)error_memory(&error);
+    bool valid = error.kind == ERROR_NONE &&
+                 manifest_read(&arena, buf_slice(&text), say_problem, draft, &manifest, &error) == 0 && draft->problems == 0;
     status = EXIT_COULD_NOT_TELL;
+    if (error.kind == ERROR_INTERNAL) {
+        output_failure(&error);
+        goto cleanup;
+    }
     if (!valid && !draft->problems) { /* no answer is no yes */
         say(draft, "", error.message);
         goto cleanup;
@@ -312,12 +332,15 @@ static int generate(struct draft *draft) {
         output_error("nothing was written; see sluice manifest generate --help (--draft writes it all the same)");
         goto cleanup;
     }
+    struct result result = result_of(draft, buf_slice(&text), valid);
     if (file_write(request->out, buf_slice(&text), &error)) {
         output_error("%s", error.message);
+        (void)json_object_put(result.document);
         goto cleanup;
     }
     if (!valid) fprintf(stderr, "draft: %s would not verify, as said above\n", request->out);
-    print_result(draft, buf_slice(&text), valid);
+    print_result(draft, &result);
+    (void)json_object_put(result.document);
     status = EXIT_YES;
 cleanup:
     buf_release(&text);

@@ -89,7 +89,7 @@ static int check_own_schema(struct verification *v, struct slice manifest, struc
     struct slice text;
     struct schema *schema;
     const struct json *root;
-    struct error invalid;
+    struct error invalid = {0};
     if (file_read(&v->arena, v->schema, schema_document_limits.bytes, &text, error)) return -1;
     if (schema_compile(text, NULL, &schema, error)) {
         char why[sizeof error->message];
@@ -98,8 +98,9 @@ static int check_own_schema(struct verification *v, struct slice manifest, struc
                          error->path[0] ? ": " : "", why);
     }
     int status = 0;
-    if (json_read_strict(&v->arena, manifest, NULL, &root, &invalid) == 0 && /* else that was told */
-        schema_validate(schema, root, tell_of_schema, v, &invalid) && strcmp(invalid.code, "schema-stopped") == 0) {
+    if (json_read_strict(&v->arena, manifest, NULL, &root, &invalid) == 0) /* else that was told */
+        (void)schema_validate(schema, root, tell_of_schema, v, &invalid);
+    if (invalid.kind == ERROR_INTERNAL || strcmp(invalid.code, "schema-stopped") == 0) {
         *error = invalid;
         status = -1;
     }
@@ -120,7 +121,7 @@ static int verify(struct verification *v) {
     struct slice text;
     struct manifest manifest;
     struct bundle_unchecked unchecked;
-    struct error error;
+    struct error error = {0};
     char digest[DIGEST_TEXT + 1] = {0};
     if (file_read(&v->arena, v->file, json_contract_limits.bytes, &text, &error))
         return strcmp(error.code, "too-large") == 0 && strcmp(v->file, "-") != 0 ? verify_large(v, &error)
@@ -128,7 +129,7 @@ static int verify(struct verification *v) {
     const struct digest of_text = digest_of(text);
     digest_text(digest, &of_text);
     int unread = manifest_read(&v->arena, text, tell, v, &manifest, &error);
-    if (unread && !json_object_array_length(v->errors)) return could_not_tell(&error);
+    if (unread && (error.kind == ERROR_INTERNAL || !json_object_array_length(v->errors))) return could_not_tell(&error);
     if (v->schema && check_own_schema(v, text, &error)) return could_not_tell(&error);
     if (v->bundle && unread) fputs("note: the bundle was not looked at; mend the manifest first\n", stderr);
     if (v->bundle && !unread) {

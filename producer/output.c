@@ -15,23 +15,23 @@ static void require(bool done) {
     exit(EXIT_COULD_NOT_TELL);
 }
 
-static struct json_object *made(struct json_object *object) {
+struct json_object *output_made(struct json_object *object) {
     require(object != NULL);
     return object;
 }
 
 struct json_object *output_object(void) {
-    return made(json_object_new_object());
+    return output_made(json_object_new_object());
 }
 struct json_object *output_array(void) {
-    return made(json_object_new_array());
+    return output_made(json_object_new_array());
 }
 
 /* json-c writes its strings as they are, so they have to be UTF-8 here. */
 struct json_object *output_text(struct slice text) {
-    if (!text.n) return made(json_object_new_string(""));
+    if (!text.n) return output_made(json_object_new_string(""));
     require(text.n <= INT32_MAX);
-    if (text_is_utf8(text)) return made(json_object_new_string_len(text.p, (int)text.n));
+    if (text_is_utf8(text)) return output_made(json_object_new_string_len(text.p, (int)text.n));
     struct buf clean;
     buf_init(&clean, INT32_MAX);
     for (size_t i = 0, size; i < text.n; i += size ? size : 1) {
@@ -39,17 +39,17 @@ struct json_object *output_text(struct slice text) {
         buf_append(&clean, size ? slice_of(text.p + i, size) : SLICE("\xef\xbf\xbd"));
     }
     require(!clean.failed);
-    struct json_object *object = made(json_object_new_string_len(clean.p, (int)clean.n));
+    struct json_object *object = output_made(json_object_new_string_len(clean.p, (int)clean.n));
     buf_release(&clean);
     return object;
 }
 
 static struct json_object *number_of(const struct json *value) {
     int64_t number;
-    if (json_int64(value, &number)) return made(json_object_new_int64(number));
+    if (json_int64(value, &number)) return output_made(json_object_new_int64(number));
     char *text = strndup(value->text.p, value->text.n);
     require(text != NULL);
-    struct json_object *object = made(json_object_new_double_s(json_double(value), text));
+    struct json_object *object = output_made(json_object_new_double_s(json_double(value), text));
     free(text);
     return object;
 }
@@ -57,7 +57,7 @@ static struct json_object *number_of(const struct json *value) {
 /* As deep as the limits under which the value was read. */
 struct json_object *output_value(const struct json *value) {
     if (!value || value->kind == JSON_NULL) return NULL;
-    if (value->kind == JSON_BOOLEAN) return made(json_object_new_boolean(value->boolean));
+    if (value->kind == JSON_BOOLEAN) return output_made(json_object_new_boolean(value->boolean));
     if (value->kind == JSON_NUMBER) return number_of(value);
     if (value->kind == JSON_STRING) return output_text(value->text);
     struct json_object *object = value->kind == JSON_ARRAY ? output_array() : output_object();
@@ -87,20 +87,25 @@ void output_set_string(struct json_object *object, const char *name, const char 
 }
 
 void output_set_number(struct json_object *object, const char *name, int64_t number) {
-    output_set(object, name, made(json_object_new_int64(number)));
+    output_set(object, name, output_made(json_object_new_int64(number)));
 }
 
 void output_set_boolean(struct json_object *object, const char *name, bool value) {
-    output_set(object, name, made(json_object_new_boolean(value)));
+    output_set(object, name, output_made(json_object_new_boolean(value)));
 }
 
 void output_append(struct json_object *array, struct json_object *value) { require(json_object_array_add(array, value) == 0); }
 
-void output_print(struct json_object *document) {
+const char *output_render(struct json_object *document, size_t *ret_size) {
     int form = JSON_C_TO_STRING_NOSLASHESCAPE | (isatty(STDOUT_FILENO) ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0);
-    size_t size;
-    const char *text = json_object_to_json_string_length(document, form, &size);
+    const char *text = json_object_to_json_string_length(document, form, ret_size);
     require(text != NULL);
+    return text;
+}
+
+void output_print(struct json_object *document) {
+    size_t size;
+    const char *text = output_render(document, &size);
     (void)fwrite(text, 1, size, stdout);
     (void)putchar('\n');
     json_object_put(document);

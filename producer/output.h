@@ -15,6 +15,8 @@
 
 struct json_object;
 
+/* The same object, which must not be NULL: for objects that json-c itself makes. */
+struct json_object *output_made(struct json_object *object);
 struct json_object *output_object(void);
 struct json_object *output_array(void);
 /* Bytes that are not UTF-8 become U+FFFD. */
@@ -30,7 +32,9 @@ void output_set_number(struct json_object *object, const char *name, int64_t num
 void output_set_boolean(struct json_object *object, const char *name, bool value);
 void output_append(struct json_object *array, struct json_object *value);
 
-/* Writes the document, indented on a terminal and else as one line, and releases it. */
+/* The document as text, indented on a terminal and else as one line; it lives as long as the document. */
+const char *output_render(struct json_object *document, size_t *ret_size);
+/* Writes that text and a line's end, and releases the document. */
 void output_print(struct json_object *document);
 
 /* Text that a manifest, a request or a server brought, on its way to a terminal: control characters become spaces. Names that

@@ -142,10 +142,15 @@ static int validate_file(const struct schema *schema, struct report *report) {
         if (report->json) tell(report, "", error.code, error.message);
         status = EXIT_COULD_NOT_TELL;
     } else if (json_read(&arena, text, &schema_document_limits, &document, &error)) {
-        tell(report, "", error.code, error.message);
+        if (error.kind == ERROR_INPUT) tell(report, "", error.code, error.message);
     } else if (schema_validate(schema, document.root, hear, report, &error) == 0) {
         status = EXIT_YES;
         if (!report->json) printf("%s: valid\n", report->file);
+    }
+    if (error.kind == ERROR_INTERNAL) {
+        status = EXIT_COULD_NOT_TELL;
+        output_failure(&error);
+        if (report->json) tell(report, "", error.code, error.message);
     }
     arena_release(&arena);
     return status;
