@@ -25,9 +25,10 @@ enum { SHARDS = 2, RECORDS_MAX = 32, ROWS_MAX = 128, PROMOTIONS_MAX = 32, WRITER
     X(init, output)                                                                                                              \
     X(fence, output)                                                                                                             \
     X(begin, output)                                                                                                             \
-    X(produce, output) X(commit, output) X(tails, output) X(installation, store) X(take, store) X(drop_ids, store)               \
-        X(release, store) X(settle, store) X(suspect, store) X(stop, store) X(epochs, store) X(load, store) X(due, store)        \
-            X(control, store) X(write, store) X(ledger, store) X(ask, registry)
+    X(produce, output)                                                                                                           \
+    X(commit, output) X(tails, output) X(installation, store) X(take, store) X(drop_ids, store) X(release, store)                \
+        X(settle, store) X(suspect, store) X(stop, store) X(epochs, store) X(load, store) X(due, store) X(control, store)        \
+            X(write, store) X(ledger, store) X(ask, registry)
 
 enum port_operation {
 #define OPERATION_ENUM(name, port) DO_##port##_##name,
