@@ -34,20 +34,24 @@ static bool is_for(const struct json *data, const struct asker *asker) {
 
 static bool is_true(const struct json *value) { return value && value->kind == JSON_BOOLEAN && value->boolean; }
 
-bool answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer) {
+int answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer,
+                struct error *error) {
     struct slice type = kafka_record_header(record, "ce_type");
-    if (!slice_starts(type, SLICE("dev.sluice."))) return false;
+    if (!slice_starts(type, SLICE("dev.sluice."))) return 0;
     /* An id with characters that JSON escapes stands otherwise in the document: those are not looked for. */
     bool plain = asker->id.p && !mentions(asker->id, SLICE("\\")) && !mentions(asker->id, SLICE("\""));
     bool possible = mentions(record->value, asker->promotion) || (asker->id.p && (!plain || mentions(record->value, asker->id)));
-    if (!possible) return false;
-    struct slice text = arena_copy(arena, record->value);
+    if (!possible) return 0;
+    struct slice text = arena_copy(arena, record->value), kept_type = arena_copy(arena, type);
     const struct json *data;
-    if (!text.p || json_read_strict(arena, text, &limits, &data, NULL) || !is_for(data, asker)) return false;
+    struct error why = {0};
+    if (!text.p || !kept_type.p) return error_memory(error);
+    if (json_read_strict(arena, text, &limits, &data, &why)) return why.kind == ERROR_INTERNAL ? error_memory(error) : 0;
+    if (!is_for(data, asker)) return 0;
     const struct json *original = json_get(data, "original");
-    *ret_answer = (struct answer){.type = arena_copy(arena, type), .data = data, .final = is_true(json_get(data, "final"))};
+    *ret_answer = (struct answer){.type = kept_type, .data = data, .final = is_true(json_get(data, "final"))};
     if (slice_is(type, TYPE_DUPLICATE)) ret_answer->final = is_true(json_get(original, "final"));
-    return true;
+    return 1;
 }
 
 bool answer_is_refusal(const struct answer *answer) { return slice_is(answer->type, TYPE_REFUSED); }

@@ -25,8 +25,10 @@ struct asker {
     struct slice git_sha, environment, requester;
 };
 
-/* Reads a record of the results topic if it is an answer to the asker: true. Everything is copied into the arena. */
-bool answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer);
+/* Reads a record of the results topic: 1 when it is an answer to the asker, 0 when it is not, -1 without memory. Everything is
+ * copied into the arena. */
+int answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer,
+                struct error *error);
 
 /* Is it event.refused? An event that was answered otherwise before is never refused after that: it is another's, whose id is the
  * same. */

@@ -71,17 +71,18 @@ const struct answer *await_last(const struct await *await) {
 
 /* ---- following ---- */
 
-/* True: it is the final answer. */
-static bool take_record(struct await *await, const struct kafka_record *record) {
+/* 1: it is the final answer; 0: it is not, or is for somebody else; -1 without memory. */
+static int take_record(struct await *await, const struct kafka_record *record, struct error *error) {
     size_t next = await->count % 2;
     const struct answer *before = await_last(await);
     arena_reset(&await->arenas[next]);
-    if (!answer_read(&await->arenas[next], record, &await->asker, &await->answers[next])) return false;
-    if (before && answer_is_refusal(&await->answers[next])) return false;
+    int found = answer_read(&await->arenas[next], record, &await->asker, &await->answers[next], error);
+    if (found <= 0) return found;
+    if (before && answer_is_refusal(&await->answers[next])) return 0;
     await->count++;
-    if (await->answers[next].final) return true;
+    if (await->answers[next].final) return 1;
     if (!await->behind) answer_print_waiting(stderr, &await->answers[next], before); /* not each step of long ago */
-    return false;
+    return 0;
 }
 
 /* All that was there has been read: now it is known whether there is an answer yet. */
@@ -100,11 +101,13 @@ static void reach_end(struct await *await, uint32_t partition) {
 static int follow(struct await *await, int64_t deadline, struct error *error) {
     while (!interrupted) {
         struct kafka_record record;
+        int found;
         int64_t left = deadline - now_ms();
         if (left <= 0) return EXIT_TIMED_OUT;
         switch (kafka_reader_next(await->reader, left < LOOK_MS ? (int)left : LOOK_MS, &record, error)) {
         case KAFKA_READ_RECORD:
-            if (take_record(await, &record)) return answer_status(await_last(await));
+            found = take_record(await, &record, error);
+            if (found) return found > 0 ? answer_status(await_last(await)) : EXIT_COULD_NOT_TELL;
             break;
         case KAFKA_READ_AT_END:
             reach_end(await, record.partition);

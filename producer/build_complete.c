@@ -50,7 +50,7 @@ static int read_manifest(struct build *build, struct arena *arena) {
     }
     if (manifest_read(arena, text, print_problem, (void *)(uintptr_t)build->path, &build->manifest, &error)) {
         output_error("nothing was published: %s", error.message);
-        return EXIT_NO;
+        return error.kind == ERROR_INTERNAL ? EXIT_COULD_NOT_TELL : EXIT_NO;
     }
     (void)snprintf(build->sha, sizeof build->sha, "%.*s", SLICE_ARG(build->manifest.git_sha));
     digest_text(build->digest, &build->manifest.digest);
@@ -81,7 +81,7 @@ static int run(struct build *build, struct arena *arena) {
     struct publish_options *options = &publication->options;
     publication->id = options->id ? slice_str(options->id) : identity_id(arena, NULL);
     publication->source = options->source ? slice_str(options->source) : identity_source(arena);
-    if (!publication->id.p || !publication->source.p) return EXIT_COULD_NOT_TELL;
+    if (!publication->id.p || !publication->source.p) return output_starved();
     int status = publish_check(publication);
     if (!status) status = check_bundle(build);
     if (!status) status = read_manifest(build, arena);
@@ -96,7 +96,9 @@ static int run(struct build *build, struct arena *arena) {
     buf_init(&data, 2 * KAFKA_INPUT_BYTES_MAX);
     write_data(&data, build);
     publication->data = buf_slice(&data);
-    if (!publication->headline || !publication->find_again || data.failed) {
+    if (!publication->headline || !publication->find_again || (data.failed && !data.full)) {
+        status = output_starved();
+    } else if (data.failed) {
         output_error("%s is too large for one record; at most %d bytes are allowed", build->path, KAFKA_INPUT_BYTES_MAX);
         status = EXIT_COULD_NOT_TELL;
     } else {

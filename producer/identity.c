@@ -32,9 +32,9 @@ static struct slice ci_id(struct arena *arena) {
 }
 
 struct slice identity_id(struct arena *arena, const char *environment) {
-    struct slice id = ci_id(arena);
-    if (!id.p) return random_uuid(arena);
-    return environment ? arena_print(arena, "%s-%s", id.p, environment) : id;
+    bool ci = variable("GITHUB_RUN_ID") || (variable("CI_PIPELINE_ID") && variable("CI_JOB_ID"));
+    struct slice id = ci ? ci_id(arena) : random_uuid(arena);
+    return ci && environment && id.p ? arena_print(arena, "%s-%s", id.p, environment) : id;
 }
 
 struct slice identity_source(struct arena *arena) {

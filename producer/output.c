@@ -9,10 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static void require(bool done) {
-    if (done) return;
+int output_starved(void) {
     output_error("memory is exhausted");
-    exit(EXIT_COULD_NOT_TELL);
+    return EXIT_COULD_NOT_TELL;
+}
+
+static void require(bool done) {
+    if (!done) exit(output_starved());
 }
 
 struct json_object *output_made(struct json_object *object) {

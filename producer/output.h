@@ -41,6 +41,8 @@ void output_print(struct json_object *document);
  * the contract limits to letters and digits do not need it. */
 void output_safe(FILE *to, struct slice text);
 
+/* Says that memory is exhausted; returns the exit status that says so, too. */
+int output_starved(void);
 /* "error: ..." on stderr, one line. */
 void output_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same of an error's message, with its path where it has one. */

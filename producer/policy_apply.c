@@ -105,7 +105,9 @@ int command_policy_apply(int argc, char **argv) {
     struct arena arena;
     arena_init(&arena, POLICY_MEMORY_MAX);
     if (!actor) actor = identity_requester(&arena).p;
-    if (!actor || !actor[0] || strlen(actor) > 255 || !text_is_utf8(slice_str(actor)))
+    if (!actor)
+        status = output_starved();
+    else if (!actor[0] || strlen(actor) > 255 || !text_is_utf8(slice_str(actor)))
         status = options_wrong(&usage, "--actor must have 1 to 255 bytes of UTF-8");
     else
         status = apply(path, config, actor, json, &arena);

@@ -68,7 +68,7 @@ static int run(struct promote *promote, struct arena *arena) {
     publication->id = options->id ? slice_str(options->id) : identity_id(arena, promote->environment);
     publication->source = options->source ? slice_str(options->source) : identity_source(arena);
     if (!promote->requester) promote->requester = identity_requester(arena).p;
-    if (!publication->id.p || !publication->source.p || !promote->requester) return EXIT_COULD_NOT_TELL;
+    if (!publication->id.p || !publication->source.p || !promote->requester) return output_starved();
     int status = check(promote);
     if (status) return status;
     publication->git_sha = slice_str(promote->sha);
@@ -83,8 +83,7 @@ static int run(struct promote *promote, struct arena *arena) {
     write_data(&data, promote);
     publication->data = buf_slice(&data);
     if (!publication->headline || !publication->find_again || data.failed) {
-        output_error("memory is exhausted");
-        status = EXIT_COULD_NOT_TELL;
+        status = output_starved();
     } else {
         status = publish(publication);
     }

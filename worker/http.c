@@ -212,7 +212,9 @@ static void explain(struct http_request *request, const struct http_transfer *tr
     bool tls = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CACERT_BADFILE;
     const char *refused = request->allow_private ? "its address is not a public one, nor a private one"
                                                  : "its address is not a public one, which takes allow-private in the policy";
+    bool starved = request->headers.failed || request->body.failed; /* curl only knows that it could not hand on what it read */
     const char *text = request->outcome == HTTP_ADDRESS_REFUSED ? refused
+                       : starved                                ? "memory is exhausted"
                        : request->outcome == HTTP_TOO_LARGE     ? "its answer is larger than any that is right"
                        : tls && transfer->error[0]              ? transfer->error
                                                                 : curl_easy_strerror(code);

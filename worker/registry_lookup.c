@@ -2,6 +2,7 @@
 #include "registry_client.h"
 
 #include "manifest.h"
+#include "memory.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -219,11 +220,13 @@ static void fetch_done(struct http_request *request) {
     int64_t seconds = 0;
     struct arena scratch;
     arena_init(&scratch, 4 * TOKEN_ANSWER_MAX);
+    unsigned long refusals = memory_refusals();
     host->running--;
     client->running--;
     bool answered = request->outcome == HTTP_ANSWERED && request->status < 500;
     bool given = request->outcome == HTTP_ANSWERED && request->status == 200 &&
                  token_parse(&scratch, buf_slice(&request->body), &token, &seconds);
+    bool starved = !given && memory_refusals() != refusals; /* it may have given one */
     if (given) token_cache_put(client->tokens, &fetch->key, token, seconds, client_now_ms());
     bool busy = answered && request->status == 429;
     if (answered)
@@ -234,7 +237,10 @@ static void fetch_done(struct http_request *request) {
         struct lookup *lookup = fetch->waiting;
         fetch->waiting = lookup->next_in_line;
         host_enqueue(lookup);
-        if (!given && !busy) token_refused(lookup, request);
+        if (starved)
+            out_of_memory(lookup);
+        else if (!given && !busy)
+            token_refused(lookup, request);
     }
     if (busy) host_is_busy(host, retry_after(buf_slice(&request->headers), client->now));
     arena_release(&scratch);

@@ -96,7 +96,10 @@ class Torture:
             folder = Path(name)
             if case.before:
                 case.before(folder)
-            done, _, fired = run(case, which, folder, self.extra)
+            try:
+                done, _, fired = run(case, which, folder, self.extra)
+            except subprocess.TimeoutExpired as expired:
+                return f"allocation {which}: {expired}"
             wrong = complaint(case, done, fired, wanted)
             if not wrong and case.after:
                 wrong = case.after(folder, done)
