@@ -6,6 +6,7 @@
 #include "settings_kafka.h"
 #include "text.h"
 
+#include <json_object.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -28,18 +29,21 @@ struct letter {
 
 typedef int letter_function(void *context, const struct kafka_record *record, const struct letter *letter);
 
-static struct letter read_letter(struct arena *arena, const struct kafka_record *record) {
-    const struct json *error = NULL;
-    struct letter letter = {.partition = -1, .offset = -1};
+/* -1 without memory. */
+static int read_letter(struct arena *arena, const struct kafka_record *record, struct letter *ret_letter, struct error *error) {
+    const struct json *said = NULL;
+    struct error why = {0};
     struct slice text = kafka_record_header(record, "sluice_error");
-    if (!text.p || json_read_strict(arena, text, NULL, &error, NULL)) return letter;
-    letter.code = json_get_text(error, "code");
-    letter.message = json_get_text(error, "message");
-    letter.topic = json_get_text(error, "topic");
-    letter.at = json_get_text(error, "at");
-    (void)json_int64(json_get(error, "partition"), &letter.partition);
-    (void)json_int64(json_get(error, "offset"), &letter.offset);
-    return letter;
+    if (text.p && json_read_strict(arena, text, NULL, &said, &why) && why.kind == ERROR_INTERNAL) return error_memory(error);
+    *ret_letter = (struct letter){.code = json_get_text(said, "code"),
+                                  .message = json_get_text(said, "message"),
+                                  .topic = json_get_text(said, "topic"),
+                                  .at = json_get_text(said, "at"),
+                                  .partition = -1,
+                                  .offset = -1};
+    (void)json_int64(json_get(said, "partition"), &ret_letter->partition);
+    (void)json_int64(json_get(said, "offset"), &ret_letter->offset);
+    return 0;
 }
 
 /* ---- reading a topic from its start to its end as it is now ---- */
@@ -80,16 +84,17 @@ static bool is_past(const struct span *span, const struct kafka_record *record) 
     return span->starts[record->partition].offset >= span->ends[record->partition].offset;
 }
 
-static int give(const struct kafka_record *record, letter_function *function, void *context) {
+/* What the function returns, or -1. */
+static int give(const struct kafka_record *record, letter_function *function, void *context, struct error *error) {
     struct arena arena;
+    struct letter letter;
     arena_init(&arena, MEMORY);
-    struct letter letter = read_letter(&arena, record);
-    int result = function(context, record, &letter);
+    int result = read_letter(&arena, record, &letter, error) ? -1 : function(context, record, &letter);
     arena_release(&arena);
     return result;
 }
 
-/* Calls the function for every record of the span, until it returns other than 0. */
+/* Calls the function for every record of the span, until it returns 1. */
 static int span_read(struct span *span, letter_function *function, void *context, struct error *error) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -106,7 +111,8 @@ static int span_read(struct span *span, letter_function *function, void *context
         heard = now.tv_sec;
         if (is_past(span, &record)) continue;
         bool inside = record.offset < span->ends[record.partition].offset;
-        if (read == KAFKA_READ_RECORD && inside && give(&record, function, context)) return 0;
+        int given = read == KAFKA_READ_RECORD && inside ? give(&record, function, context, error) : 0;
+        if (given) return given < 0 ? -1 : 0;
         span->starts[record.partition].offset = record.offset + (read == KAFKA_READ_RECORD);
         if (read == KAFKA_READ_AT_END) span->starts[record.partition].offset = span->ends[record.partition].offset;
         if (is_past(span, &record)) span->open--;
@@ -155,6 +161,7 @@ static int list(const struct kafka_options *options, bool json) {
     if (span_init(&span, options, &error) || span_start(&span, &error) || span_read(&span, list_letter, document, &error)) {
         output_failure(&error);
         status = EXIT_COULD_NOT_TELL;
+        (void)json_object_put(document);
     } else if (json) {
         output_print(document);
     }

@@ -92,6 +92,14 @@ class Torture:
         return min(ways[self.mode], case.limit or 10 ** 9)
 
     def attempt(self, case, wanted, which):
+        """A thread of librdkafka that had something in its hands as the program ended has not leaked it: that does not happen thrice."""
+        for _ in range(3):
+            wrong = self.attempt_once(case, wanted, which)
+            if not wrong or "crash or leak" not in wrong or "librdkafka" not in wrong or "/producer/" in wrong or "/common/" in wrong:
+                break
+        return wrong
+
+    def attempt_once(self, case, wanted, which):
         with tempfile.TemporaryDirectory(prefix="sluice-torture.") as name:
             folder = Path(name)
             if case.before:
