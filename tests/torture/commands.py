@@ -88,7 +88,7 @@ class Torture:
         self.mode, self.extra, self.lock = mode, extra or {}, threading.Lock()
 
     def limit(self, case):
-        ways = {"all": 10 ** 9, "short": 12, "normal": 150}
+        ways = {"all": 10 ** 9, "short": 12, "normal": 60}
         return min(ways[self.mode], case.limit or 10 ** 9)
 
     def attempt(self, case, wanted, which):

@@ -1,5 +1,6 @@
 """The commands that need servers, against a Sluice of their own; first those that a worker has to answer, then, when it has gone and
 nothing moves any more, those that only look."""
+import atexit
 import json
 import time
 import uuid
@@ -39,11 +40,8 @@ class Bench:
 
     def __init__(self):
         self.sluice = Installation(shards=2, policy=POLICY.replace("{", "{{").replace("}", "}}"), name="torture")
-        try:
-            self.prepare()
-        except BaseException:
-            self.sluice.close(True)
-            raise
+        atexit.register(self.sluice.close)  # however it ends
+        self.prepare()
 
     def prepare(self):
         self.worker = self.sluice.worker(lanes=1)
@@ -171,13 +169,10 @@ def dead_letter(bench):
 
 
 def cases_of(bench, Case):
-    try:
-        yield from with_worker(bench, Case)
-        bench.sluice.settle()
-        bench.worker.stop()
-        yield from without_worker(bench, Case)
-    finally:
-        bench.sluice.close()
+    yield from with_worker(bench, Case)
+    bench.sluice.settle()
+    bench.worker.stop()
+    yield from without_worker(bench, Case)
 
 
 def server_cases(torture, Case, mode):
