@@ -2,6 +2,7 @@
  * test plays the publisher. */
 #include "decode.h"
 #include "lane.h"
+#include "memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +25,7 @@ static struct {
     enum error_kind suspect_fails; /* once */
     uint64_t suspect_takes;        /* ms */
     uint64_t poison;               /* the store refuses every batch with the record of this offset, and the due row so named */
+    unsigned starves, overflows;   /* so many loads fail: the system has no memory, or they need more than a batch may have */
     uint64_t control_version;
     const char *policy;
     struct promotion_row due[3];
@@ -70,7 +72,9 @@ static int fake_epochs(struct store *store, struct store_epoch *shards, size_t c
 }
 
 static int fake_load(struct store *store, struct arena *arena, struct store_facts *facts, struct error *error) {
-    (void)store, (void)arena, (void)error;
+    (void)store, (void)arena;
+    if (world.starves) memory_refused();
+    if (world.starves ? world.starves-- : world.overflows ? world.overflows-- : 0) return error_memory(error);
     facts->ret_now = 1772359200000000;
     facts->ret_control_version = world.control_version;
     return 0;
@@ -254,6 +258,30 @@ static void what_the_store_refuses_is_refused_alone(void **state) {
     assert_int_equal(lane->shards[0].position[INPUT_REQUESTS], 16);
 }
 
+static void a_record_for_which_there_was_no_memory_is_read_again(void **state) {
+    (void)state;
+    world.starves = 1;
+    process(1);
+    assert_true(lane_is_paused(lane));
+    assert_true(lane->reassign);
+    assert_int_equal(world.commit_count, 0);
+    world.now += 60000;
+    lane->reassign = false;
+    process(1);
+    assert_int_equal(world.commit_count, 1);
+    assert_int_equal(world.commits[0].kind, RESULT_DEAD_LETTER);
+    assert_int_equal(world.stops, 0);
+}
+
+static void a_batch_that_needs_too_much_is_cut_in_halves(void **state) {
+    (void)state;
+    world.overflows = 1;
+    process(2);
+    assert_false(lane_is_paused(lane));
+    assert_int_equal(world.commit_count, 2);
+    assert_int_equal(lane->shards[0].position[INPUT_REQUESTS], 12);
+}
+
 static void after_a_commit_of_unknown_outcome_the_shard_is_taken_anew(void **state) {
     (void)state;
     static const enum error_kind kinds[] = {ERROR_UNKNOWN, ERROR_FENCED};
@@ -388,6 +416,8 @@ int main(void) {
         TEST(a_record_that_could_not_be_noted_is_not_passed_over),
         TEST(records_that_come_while_a_server_is_away_are_fetched_again),
         TEST(what_the_store_refuses_is_refused_alone),
+        TEST(a_record_for_which_there_was_no_memory_is_read_again),
+        TEST(a_batch_that_needs_too_much_is_cut_in_halves),
         TEST(after_a_commit_of_unknown_outcome_the_shard_is_taken_anew),
         TEST(a_policy_that_cannot_be_read_stops_nothing),
         TEST(caution_lasts_for_a_whole_batch_of_records),
