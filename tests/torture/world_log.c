@@ -170,7 +170,7 @@ static int fake_produce(struct output *output, int which, const struct output_re
     struct writer *writer = mine((struct fake_output *)output, which, error);
     if (world_fails(DO_output_produce, false, error) || !writer) return -1;
     if (!writer->open || writer->held_count == ROWS_MAX) abort();
-    writer->held[writer->held_count].topic = record->topic;
+    writer->held[writer->held_count].topic = (int)record->topic;
     writer->held[writer->held_count].shard = record->shard;
     writer->held[writer->held_count++].sent = world_sent(record);
     return world_fails(DO_output_produce, true, error) ? -1 : 0;
