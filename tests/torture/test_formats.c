@@ -243,15 +243,6 @@ static int tell_all_of_a_manifest(void *state, struct error *error) {
     return refused(s, error);
 }
 
-static int recall_manifest(void *state, struct error *error) {
-    struct state *s = state;
-    struct manifest manifest;
-    begin(s);
-    if (manifest_recall(&s->arena, slice_str(MANIFEST(DIGEST)), &manifest)) return error_memory(error);
-    say(s, "%.*s", SLICE_ARG(manifest.git_sha));
-    return 0;
-}
-
 /* ---- events ---- */
 
 #define EVENT                                                                                                                    \
@@ -474,7 +465,6 @@ int main(int argc, char **argv) {
         PLAIN(read_manifest),
         PLAIN(refuse_manifest),
         PLAIN(tell_all_of_a_manifest),
-        PLAIN(recall_manifest),
         PLAIN(read_structured_event),
         PLAIN(read_base64_event),
         PLAIN(read_doubled_event),
