@@ -5,7 +5,7 @@
 #include "world.h"
 
 struct bounds {
-    double seconds;  /* 0: none */
+    double seconds;  /* of processor time; 0: none */
     uint32_t states; /* 0: none */
     bool live;       /* look for states from which nothing but a fault leads on, too */
 };

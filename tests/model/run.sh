@@ -1,6 +1,6 @@
 #!/bin/bash
 # Explores the protocol of takeover, publishing and release as a model (README.md beside this file):
-#   tests/run.sh model [--seconds N] [configuration...]   every configuration of the table, or those; at most N seconds each (120)
+#   tests/run.sh model [--seconds N] [configuration...]   every configuration of the table, or those; N seconds of processor time each (120)
 #   tests/run.sh model --deviations [name...]             the protocol with one thing wrong: each must break a promise; prints how
 #   tests/run.sh model --short                            one configuration and all deviations, as every change has them
 #   tests/run.sh model --list                             names of configurations, faults and deviations
@@ -48,7 +48,7 @@ run_configuration() { # name options
     case $status in
     0) verdict ok "$1: every state is safe" ;;
     1) verdict bad "$1" "a promise is broken; the steps above lead there" ;;
-    3) verdict skip "$1: no violation" "more states than $seconds s allow" ;;
+    3) verdict skip "$1: no violation" "more states than $seconds s of processor time allow" ;;
     *) verdict bad "$1" "exit status $status" ;;
     esac
 }
