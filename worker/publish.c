@@ -30,7 +30,8 @@ struct published_shard {
     uint64_t through;               /* everything up to here is published, whatever its topic */
     uint64_t cursor[OUTPUT_TOPICS]; /* the last published row of each topic, or later */
     struct settled settled[OUTPUT_TOPICS];
-    uint64_t next; /* while a transaction is put together: the last row taken into it */
+    uint64_t next; /* while a transaction is put together: the last row taken into it, */
+    bool current;  /* and whether the batch at hand is of this epoch */
     bool draining;
     uint64_t unstable_at; /* when to complain, by the clock, that its tail cannot be read */
     struct order *take;   /* while it is PUBLISH_FENCE: the ids */
@@ -415,14 +416,23 @@ static int produce_lagging(struct publisher *p, size_t *count, bool *ret_lagging
     return 0;
 }
 
+/* A batch of an epoch that is over may have rows that Postgres has lost since; those that it has are read from the ledger. */
+static void mark_current(struct publisher *p, const struct batch *batch) {
+    for (size_t i = 0; i < batch->shard_count; i++) {
+        struct published_shard *s = &p->shards[batch->shards[i].shard];
+        s->current = s->state == PUBLISH_READY && s->epoch == batch->shards[i].epoch;
+    }
+}
+
 static int produce_batches(struct publisher *p, size_t *count, size_t *ret_batches, struct error *error) {
     size_t taken = 0, batches = 0;
     for (const struct published_batch *b = p->batches; b && (!taken || taken + b->batch->answer_count <= TRANSACTION_ROWS);
          b = b->next) {
+        mark_current(p, b->batch);
         for (size_t i = 0; i < b->batch->answer_count; i++) {
             const struct answer *answer = &b->batch->answers[i];
             const struct published_shard *s = &p->shards[answer->row.shard];
-            if (s->state != PUBLISH_READY || answer->row.sequence != s->next + 1 || answer->row.sequence > s->known) continue;
+            if (!s->current || answer->row.sequence != s->next + 1 || answer->row.sequence > s->known) continue;
             arena_reset(&p->row);
             if (produce(p, answer, count, error)) return -1;
         }

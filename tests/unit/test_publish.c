@@ -22,8 +22,10 @@ struct log { /* one partition of one output topic */
 static struct {
     struct log logs[OUTPUT_TOPICS][SHARDS];
     uint64_t ledger[SHARDS]; /* the last committed row */
+    uint64_t epoch;
     bool foreign_hash, other_owner, unstable[SHARDS];
-    const char *decision;
+    const char *decision, *project;
+    size_t lost;    /* records of rows that the ledger has lost */
     int fail_every; /* a commit of unknown outcome every so many, at random */
     int inits, fences;
     uint64_t now, random;
@@ -89,6 +91,7 @@ static int fake_produce(struct output *output, int which, const struct output_re
     for (size_t i = 0; i < record->header_count; i++)
         if (slice_is(record->headers[i].name, "ce_ledgersequence"))
             memcpy(text, record->headers[i].value.p, record->headers[i].value.n);
+    if (slice_is(record->key, "acme/lost")) world.lost++;
     struct log *log = &world.logs[record->topic][record->shard];
     assert_true(log->committed_count + log->open_count < ROWS);
     log->open[log->open_count++] = strtoull(text, NULL, 10);
@@ -121,7 +124,7 @@ static int fake_tails(struct output *output, struct output_tail *tails, size_t c
 static int fake_epochs(struct store *store, struct store_epoch *shards, size_t count, struct error *error) {
     (void)store, (void)error;
     for (size_t i = 0; i < count; i++) {
-        shards[i].ret_epoch = EPOCH + world.other_owner;
+        shards[i].ret_epoch = world.epoch + world.other_owner;
         memcpy(shards[i].ret_owner, owner, STORE_OWNER);
         shards[i].ret_sequence = world.ledger[shards[i].shard];
     }
@@ -173,6 +176,8 @@ static int set_up(void **state) {
     memset(&world, 0, sizeof world);
     memset(&pipeline, 0, sizeof pipeline);
     world.decision = "{\"project\":\"acme/shop\"}";
+    world.project = "acme/shop";
+    world.epoch = EPOCH;
     world.random = 1;
     handoff = handoff_new();
     struct publisher_options options = {
@@ -222,7 +227,7 @@ static void take(uint32_t shard, const char *foreign_id) {
     struct order order = {.kind = ORDER_TAKE, .shard = shard};
     arena_init(&order.arena, 1 << 20);
     order.row = ARENA_NEW(&order.arena, struct shard_row);
-    order.row->epoch = EPOCH;
+    order.row->epoch = world.epoch;
     order.row->sequence = world.ledger[shard];
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
         order.row->settled[topic] = (struct settled){.sequence = settled_at_takeover, .offset = -1};
@@ -239,11 +244,11 @@ static void commit_rows(uint32_t shard, size_t count) {
     batch->shards = ARENA_NEW(&batch->kept, struct shard_batch);
     batch->shard_count = 1;
     *batch->shards = (struct shard_batch){
-        .shard = shard, .epoch = EPOCH, .first_sequence = world.ledger[shard], .sequence = world.ledger[shard] + count};
+        .shard = shard, .epoch = world.epoch, .first_sequence = world.ledger[shard], .sequence = world.ledger[shard] + count};
     batch->answers = ARENA_ARRAY(&batch->kept, struct answer, count);
     for (size_t i = 0; i < count; i++)
         batch->answers[batch->answer_count++] =
-            (struct answer){.row = row_of(shard, world.ledger[shard] + 1 + i), .project = SLICE("acme/shop")};
+            (struct answer){.row = row_of(shard, world.ledger[shard] + 1 + i), .project = slice_str(world.project)};
     world.ledger[shard] += count;
     pipeline.handed++;
     assert_true(handoff_order(handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch}));
@@ -416,6 +421,31 @@ static void an_unstable_tail_holds_up_its_own_shard_only(void **state) {
     assert_int_equal(pipeline.counts[REPORT_READY], 2);
 }
 
+/* Shard 1 has a backlog, so nothing is taken from memory; meanwhile Postgres loses what was committed for shard 0. */
+static void a_batch_of_an_epoch_that_is_over_is_not_published(void **state) {
+    (void)state;
+    take(0, NULL);
+    world.ledger[1] = 1400;
+    take(1, NULL);
+    steps(1);
+    world.project = "acme/lost";
+    commit_rows(0, 2);
+    steps(1);
+    world.ledger[0] = 0;
+    world.epoch++;
+    handoff_order(handoff, &(struct order){.kind = ORDER_FORGET, .shard = 0});
+    take(0, NULL);
+    steps(1);
+    assert_int_equal(pipeline.freed, 0);
+    world.project = "acme/shop";
+    commit_rows(0, 2);
+    steps(8);
+    assert_int_equal(world.lost, 0);
+    assert_int_equal(pipeline.freed, 2);
+    assert_published(0);
+    assert_published(1);
+}
+
 static void each_foreign_id_is_fenced_once(void **state) {
     (void)state;
     for (uint32_t shard = 0; shard < SHARDS; shard++) take(shard, "dead-0");
@@ -454,6 +484,7 @@ int main(void) {
         TEST(a_shard_that_settled_more_than_its_ledger_has_stops),
         TEST(a_shard_of_another_owner_is_lost),
         TEST(an_unstable_tail_holds_up_its_own_shard_only),
+        TEST(a_batch_of_an_epoch_that_is_over_is_not_published),
         TEST(each_foreign_id_is_fenced_once),
         TEST(a_shard_is_drained_only_when_all_of_it_is_published),
     };
