@@ -355,7 +355,7 @@ static size_t bytes_sent(const struct pg_call *calls, size_t count) {
 }
 
 static int run_pipeline(struct pg *pg, struct pipeline *pipeline, int64_t deadline, struct error *error) {
-    bool prepares[CALLS_MAX + 2];
+    bool prepares[CALLS_MAX + 2] = {false};
     pipeline->begin.statement = &begin_block;
     pipeline->commit.statement = &commit_block;
     int outcome = send_all(pg, pipeline, prepares, error);

@@ -211,7 +211,7 @@ static int install(struct pg *pg, uint32_t shards, struct pg_parameters *paramet
 
 static int migrate(struct pg *pg, const char *schema, uint32_t shards, struct pg_parameters *parameters,
                    struct pg_installation *ret_installation, size_t *ret_applied, struct error *error) {
-    struct pg_migrations all;
+    struct pg_migrations all = {0};
     struct error problem;
     size_t applied = 0;
     if (prepare(pg, schema, parameters, error) || pg_migrations(pg, &all, error)) return -1;

@@ -3,6 +3,7 @@
 #include "suggest.h"
 #include "yaml_tree.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum {
@@ -191,6 +192,7 @@ static const struct field gates[] = {
  * then the path ends with that one and a NULL. */
 static bool is_acyclic(const struct policy_project *project, const struct policy_environment **path, size_t depth, char *done) {
     const struct policy_environment *last = path[depth - 1];
+    assert(last); /* read_after knows every name */
     if (done[last - project->environments]) return true;
     for (size_t i = 0; i < last->after_count; i++) {
         path[depth] = policy_environment(project, last->after[i]);

@@ -219,7 +219,7 @@ int command_schema_validate(int argc, char **argv) {
     int status;
     if (!options_parse(&usage, argc, argv, &status)) return status;
     if (!read_remotes(&remote_list, &remotes)) return options_wrong(&usage, "--remote wants URL_PREFIX=DIR");
-    struct schema *schema;
+    struct schema *schema = NULL;
     struct error error = {0};
     if (compile_schema(name, &remotes, &schema, &error)) {
         bool of_file = strcmp(error.code, "file-unreadable") == 0;

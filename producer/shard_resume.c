@@ -148,8 +148,8 @@ static int last_result(struct kafka_reader *reader, enum kafka_topic topic, cons
 static int mend_settled(struct kafka_reader *reader, struct pg *pg, struct resumption *r, struct error *error) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
         struct digest hash = {{0}};
-        uint64_t sequence;
-        int64_t end;
+        uint64_t sequence = 0;
+        int64_t end = 0;
         bool known = true;
         if (last_result(reader, kafka_output_topic((enum output_topic)topic), r, r->settled_offset[topic], &end, &sequence, &hash,
                         error))

@@ -2,6 +2,7 @@
 
 #include "kafka_client.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -119,6 +120,7 @@ static void input_free_records(struct input *input) {
 static size_t appetite(const struct input_kafka *kafka, size_t limit, size_t bytes, size_t taken) {
     size_t left = limit - kafka->message_count;
     if (!kafka->message_count) return 1; /* only the first is waited for */
+    assert(kafka->usual_size);           /* it has come */
     size_t fitting = taken < bytes ? (bytes - taken) / kafka->usual_size + 1 : 0;
     return fitting < left ? fitting : left;
 }
