@@ -16,8 +16,11 @@ struct slice {
 /* A slice of a string literal. */
 #define SLICE(literal) ((struct slice){("" literal), sizeof(literal) - 1})
 
+/* Never NULL, which "%.*s" does not take. */
+static inline const char *slice_text(struct slice s) { return s.n ? s.p : ""; }
+
 /* printf("%.*s", SLICE_ARG(s)) */
-#define SLICE_ARG(s) (int)(s).n, (s).n ? (s).p : ""
+#define SLICE_ARG(s) (int)(s).n, slice_text(s)
 
 static inline struct slice slice_of(const void *p, size_t n) { return (struct slice){p, n}; }
 

@@ -94,8 +94,8 @@ static void show_line(struct slice text, size_t line, size_t column) {
         buf_char(&shown, (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at);
     }
     if (!shown.failed && shown.n && column <= WIDTH && text_is_utf8(buf_slice(&shown)))
-        (void)fprintf(stderr, "  %.*s\n  %.*s%s^%s\n", SLICE_ARG(shown), SLICE_ARG(caret), output_colour(stderr, OUTPUT_RED),
-                      output_colour(stderr, OUTPUT_PLAIN));
+        (void)fprintf(stderr, "  %.*s\n  %.*s%s^%s\n", SLICE_ARG(buf_slice(&shown)), SLICE_ARG(buf_slice(&caret)),
+                      output_colour(stderr, OUTPUT_RED), output_colour(stderr, OUTPUT_PLAIN));
     buf_release(&shown);
     buf_release(&caret);
 }
