@@ -4,6 +4,8 @@
 #include "gates.h"
 #include "gather.h"
 
+#include <assert.h>
+
 static const instant SECOND = 1000000, DAY = 86400 * (instant)1000000;
 enum { WINDOW_DAYS = 30, AHEAD_SECONDS = 300, WAITING_DAYS = 7 };
 
@@ -42,7 +44,7 @@ static void wake(struct batch *batch, struct slice project, struct slice git_sha
 }
 
 static void write_promotion(struct batch *batch, struct promotion *promotion) {
-    if (promotion->changed || promotion->next) return;
+    if (promotion->changed) return;
     promotion->changed = true;
     *batch->last_promotion = promotion;
     batch->last_promotion = &promotion->next;
@@ -66,7 +68,8 @@ static void tell_seen(struct batch *batch, const struct promotion *promotion, co
 }
 
 static bool is_gate_of_another(const struct policy_project *project, struct slice environment) {
-    for (size_t i = 0; project && i < project->environment_count; i++)
+    assert(project); /* nothing is promoted without one */
+    for (size_t i = 0; i < project->environment_count; i++)
         for (size_t k = 0; k < project->environments[i].after_count; k++)
             if (slice_equal(project->environments[i].after[k], environment)) return true;
     return false;

@@ -543,7 +543,7 @@ bool publisher_step(struct publisher *p, int wait_ms) {
     uint64_t now = now_ms(p);
     bool busy = !p->broken && has_unpublished(p);
     if (now < p->retry_at && p->retry_at - now < (uint64_t)wait_ms) wait_ms = (int)(p->retry_at - now);
-    take_orders(p, busy && now >= p->retry_at ? 0 : wait_ms);
+    take_orders(p, busy ? 0 : wait_ms);
     if (p->ended) return false;
     work_or_wait(p);
     if (!p->failed) return !p->ended;
