@@ -1,171 +1,5 @@
-/* Batches through decode, load, gather and decide, with a store and a registry that know what the test says. */
-#include "answer.h"
-#include "batch.h"
-#include "decode.h"
-#include "json.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-/* cmocka wants the above first */
-#include <cmocka.h>
-
-#define SHA "0123456789abcdef0123456789abcdef01234567"
-#define DIGEST "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define OTHER "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define TIME "2026-03-01T10:00:00Z"
-
-static const char policy_text[] = "version: 1\n"
-                                  "registries:\n"
-                                  "  \"r:5000\": {plain-http: true}\n"
-                                  "projects:\n"
-                                  "- match: \"acme/*\"\n"
-                                  "  unsigned: allow\n"
-                                  "  environments:\n"
-                                  "    dev: {}\n"
-                                  "    staging: {after: [dev]}\n";
-
-/* ---- the world as the test has it ---- */
-
-static instant now;
-static struct promotion_row *waiting_row; /* found by every look for an open promotion */
-static bool release_found;
-static enum registry_answer registry_says;
-
-static int fake_load(struct store *store, struct arena *arena, struct store_facts *facts, struct error *error) {
-    (void)store, (void)error;
-    for (size_t i = 0; i < facts->release_count; i++) {
-        struct store_release *release = &facts->releases[i];
-        release->ret_found = release_found;
-        release->ret_artifact_count = 1;
-        release->ret_artifacts = ARENA_NEW(arena, struct artifact);
-        *release->ret_artifacts =
-            (struct artifact){SLICE("app"), SLICE("docker-image"), SLICE(DIGEST), SLICE("r:5000/acme/shop")};
-    }
-    for (size_t i = 0; i < facts->waiting_count; i++) facts->waiting[i].ret_row = waiting_row;
-    facts->ret_now = now;
-    facts->ret_control_version = 1;
-    return 0;
-}
-
-static void fake_ask(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count,
-                     instant at, int wait_ms) {
-    (void)registry, (void)arena, (void)wait_ms;
-    for (size_t i = 0; i < count; i++) {
-        questions[i].answer = registry_says;
-        questions[i].status = 200;
-        questions[i].checked_at = at;
-    }
-}
-
-static const struct store_operations store_operations = {.load = fake_load};
-static struct store store = {&store_operations};
-static const struct registry_operations registry_operations = {.ask = fake_ask};
-static struct registry registry = {&registry_operations};
-
-static struct arena arena; /* of the test */
-static struct decoder *decoder;
-static struct batch batch;
-static struct record records[8];
-static struct digest first_head;
-
-static int set_up(void **state) {
-    (void)state;
-    struct error error;
-    const struct policy *policy;
-    arena_init(&arena, 1 << 24);
-    decoder = decoder_new(&error);
-    assert_non_null(decoder);
-    assert_int_equal(policy_parse(&arena, slice_str(policy_text), &policy, &error), 0);
-    batch_init(&batch, 1 << 24);
-    batch.decoder = decoder;
-    batch.installation_shards = 1;
-    batch.policy = policy;
-    batch.control_version = batch.policy_version = 1;
-    batch.topics[INPUT_BUILDS] = "release.builds";
-    batch.topics[INPUT_REQUESTS] = "release.requests";
-    assert_true(text_parse_instant(SLICE(TIME), &now));
-    batch.items = ARENA_ARRAY(&arena, struct item, 16);
-    batch.shards = ARENA_NEW(&arena, struct shard_batch);
-    batch.shard_count = 1;
-    batch.shards->first_sequence = batch.shards->sequence = 40;
-    first_head = batch.shards->head = batch.shards->first_head = digest_of(SLICE("head"));
-    waiting_row = NULL;
-    release_found = false;
-    registry_says = REGISTRY_FOUND;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    batch_release(&batch);
-    decoder_free(decoder);
-    arena_release(&arena);
-    return 0;
-}
-
-static void add(enum input_topic topic, const char *id, const char *type, const char *time, struct slice data) {
-    static const struct record_header headers[] = {{SLICE("content-type"), SLICE("application/cloudevents+json")}};
-    struct slice value =
-        arena_print(&arena,
-                    "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/ci\",\"subject\":\"acme/shop\",\"type\":\"%s\","
-                    "\"time\":\"%s\",\"data\":%.*s}",
-                    id, type, time, SLICE_ARG(data));
-    struct record *record = &records[batch.item_count];
-    *record = (struct record){.topic = topic, .offset = batch.item_count, .value = value, .headers = headers, .header_count = 1};
-    batch.items[batch.item_count++] = (struct item){.shard = batch.shards, .record = record};
-}
-
-static void add_build(const char *id, const char *digest) {
-    struct slice manifest =
-        arena_print(&arena,
-                    "{\"schemaVersion\":\"1.0\",\"gitSha\":\"" SHA "\",\"buildTimestamp\":\"" TIME "\","
-                    "\"artifacts\":[{\"name\":\"app\",\"type\":\"docker-image\",\"digest\":\"%s\",\"uri\":\"r:5000/acme/shop\"}],"
-                    "\"sbomReference\":{\"uri\":\"sbom.json\"},\"evidenceReference\":{\"uri\":\"evidence.json\"},"
-                    "\"attestation\":{\"status\":\"disabled\",\"issueLink\":\"https://issues.example/1\"}}",
-                    digest);
-    struct buf data;
-    buf_init(&data, 10000);
-    buf_str(&data, "{\"manifest\":");
-    json_write_string(&data, manifest);
-    buf_char(&data, '}');
-    add(INPUT_BUILDS, id, "dev.sluice.build.complete.v1", TIME, buf_slice(&data));
-    buf_release(&data);
-}
-
-static void add_request(const char *id, const char *environment, const char *more) {
-    add(INPUT_REQUESTS, id, "dev.sluice.promotion.requested.v1", TIME,
-        arena_print(&arena, "{\"releaseRef\":\"" SHA "\",\"targetEnv\":\"%s\",\"requester\":\"github:1\"%s}", environment, more));
-}
-
-/* Through the stages; the answers must be a chain. */
-static void run(void) {
-    struct error error = {0};
-    assert_int_equal(decode(&batch, &error), 0);
-    assert_int_equal(load(&batch, &store, &error), 0);
-    assert_int_equal(gather(&batch, &registry, 500, &error), 0);
-    assert_int_equal(decide(&batch, &error), 0);
-    struct digest head = first_head;
-    for (size_t i = 0; i < batch.answer_count; i++) {
-        const struct ledger_row *row = &batch.answers[i].row;
-        assert_int_equal(row->sequence, 41 + i);
-        struct digest hash = ledger_hash(row, &head);
-        assert_memory_equal(hash.bytes, row->hash.bytes, DIGEST_SIZE);
-        head = hash;
-    }
-    assert_memory_equal(batch.shards->head.bytes, head.bytes, DIGEST_SIZE);
-}
-
-static enum result_kind kind(size_t i) { return i < batch.answer_count ? batch.answers[i].row.kind : RESULT_NONE; }
-
-static struct slice member(size_t i, const char *name) {
-    const struct json *root;
-    assert_int_equal(json_read_strict(&arena, batch.answers[i].row.decision, NULL, &root, NULL), 0);
-    return json_get_text(root, name);
-}
-
-/* ---- the tests ---- */
+/* What a batch of events becomes: in order, each from what is known, and from what stood before it in the same batch. */
+#include "stages_world.h"
 
 static void a_release_is_built_and_promoted_twice_in_one_batch(void **state) {
     (void)state;
@@ -273,28 +107,6 @@ static void an_events_time_has_bounds(void **state) {
     assert_int_equal(batch.claim_count, 2);
 }
 
-static struct promotion *add_due(instant expires_at) {
-    struct promotion *promotion = ARENA_NEW(&arena, struct promotion);
-    static const struct condition unmet[] = {
-        {.type = {"policy", 6}, .subject = {"dev", 3}, .status = CONDITION_MET, .code_text = {"allowed", 7}},
-        {.type = {"release", 7}, .subject = {SHA, 40}, .status = CONDITION_UNMET, .code_text = {"not-built-yet", 13}}};
-    promotion->row = (struct promotion_row){.project = SLICE("acme/shop"),
-                                            .git_sha = SLICE(SHA),
-                                            .environment = SLICE("dev"),
-                                            .requester = SLICE("r"),
-                                            .source = SLICE("/ci"),
-                                            .event_id = SLICE("w"),
-                                            .outcome = PROMOTION_WAITING,
-                                            .revision = 3,
-                                            .conditions = answer_conditions(&batch, unmet, 2),
-                                            .opened_at = now,
-                                            .opened_sequence = 7,
-                                            .expires_at = expires_at,
-                                            .wake_at = now};
-    batch.items[batch.item_count++] = (struct item){.state = ITEM_DUE, .shard = batch.shards, .promotion = promotion};
-    return promotion;
-}
-
 static void a_look_that_finds_nothing_new_writes_no_row(void **state) {
     (void)state;
     struct promotion *promotion = add_due(now + 1000000);
@@ -348,7 +160,238 @@ static void refusals_stand_beside_their_neighbours(void **state) {
     assert_int_equal(batch.claim_count, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* ---- what stood before in the same batch ---- */
+
+static void add_request_of(const char *id, const char *sha, const char *environment) {
+    add(INPUT_REQUESTS, id, "dev.sluice.promotion.requested.v1", TIME,
+        arena_print(&arena, "{\"releaseRef\":\"%s\",\"targetEnv\":\"%s\",\"requester\":\"github:1\"}", sha, environment));
+}
+
+static void the_last_release_of_a_batch_is_the_environments(void **state) {
+    (void)state;
+    release_found = true;
+    add_request_of("1", SHA, "dev");
+    add_request_of("2", "89abcdef0123456789abcdef0123456789abcdef", "dev");
+    run();
+    assert_int_equal(kind(0), RESULT_PROMOTION_PROMOTED);
+    assert_int_equal(kind(1), RESULT_PROMOTION_PROMOTED);
+    assert_int_equal(batch.changed_environment_count, 1);
+    assert_true(slice_is(batch.changed_environments->git_sha, "89abcdef0123456789abcdef0123456789abcdef"));
+    assert_int_equal(batch.changed_environments->sequence, 42);
+    assert_int_equal(batch.wake_count, 2); /* dev is the gate of staging */
+}
+
+static void a_promotion_that_was_superseded_in_this_batch_is_not_looked_at(void **state) {
+    (void)state;
+    struct promotion *promotion;
+    release_found = true;
+    add_request("1", "dev", "");
+    promotion = add_due(now + 1000000);
+    waiting_row = &promotion->row;
+    run();
+    assert_int_equal(batch.answer_count, 2);
+    assert_int_equal(kind(0), RESULT_PROMOTION_SUPERSEDED);
+    assert_int_equal(kind(1), RESULT_PROMOTION_PROMOTED);
+    const struct json *root;
+    assert_int_equal(json_read_strict(&arena, batch.answers[0].row.decision, NULL, &root, NULL), 0);
+    assert_true(json_get_text(json_get(root, "release"), "manifestDigest").p != NULL); /* the release was known by then */
+}
+
+/* Its id stands in the batch, but that event is refused: it has claimed nothing. */
+static void a_duplicate_that_is_stale_is_told_nothing_of_the_look(void **state) {
+    (void)state;
+    struct promotion *promotion = add_due(now);
+    ledger_event_key(promotion->row.id, SLICE("acme/shop"), SLICE("/ci"), SLICE("w"));
+    add(INPUT_REQUESTS, "w", "dev.sluice.promotion.requested.v1", "2025-03-01T10:00:00Z",
+        SLICE("{\"releaseRef\":\"" SHA "\",\"targetEnv\":\"dev\",\"requester\":\"r\"}"));
+    run();
+    assert_int_equal(kind(0), RESULT_PROMOTION_EXPIRED);
+    assert_true(slice_is(member(1, "code"), "stale"));
+    assert_int_equal(batch.claim_count, 0);
+}
+
+static struct slice original(size_t i, const char *name) {
+    const struct json *root;
+    assert_int_equal(json_read_strict(&arena, batch.answers[i].row.decision, NULL, &root, NULL), 0);
+    return json_get_text(json_get(root, "original"), name);
+}
+
+static void a_duplicate_tells_what_became_of_the_original(void **state) {
+    (void)state;
+    static const struct ledger_row rows[] = {
+        {.shard = 0, .sequence = 9, .kind = RESULT_PROMOTION_REJECTED, .decision = {"{\"outcome\":\"rejected\"}", 22}},
+        {.shard = 0, .sequence = 9, .kind = RESULT_RELEASE_REJECTED, .decision = {"{\"code\":\"not-signed\"}", 21}},
+        {.shard = 0, .sequence = 9, .kind = RESULT_PROMOTION_REJECTED}}; /* archived */
+    fake_content = &batch.items[0].content;
+    for (size_t i = 0; i < 3; i++) {
+        next_batch();
+        seen_row = &rows[i];
+        add_request("1", "dev", "");
+        run();
+        assert_int_equal(kind(0), RESULT_EVENT_DUPLICATE);
+        assert_int_equal(original(0, "outcome").p != NULL, i == 0);
+        assert_int_equal(original(0, "code").p != NULL, i == 1);
+        assert_int_equal(original(0, "type").p != NULL, i != 2);
+        assert_int_equal(batch.claim_count, 0);
+    }
+}
+
+static void a_damaged_row_fails_the_batch_and_says_so(void **state) {
+    (void)state;
+    static const struct ledger_row damaged = {.kind = RESULT_PROMOTION_REJECTED, .decision = {"{\"outcome\":", 11}};
+    struct error error = {0};
+    seen_row = &damaged;
+    fake_content = &batch.items[0].content;
+    add_request("1", "dev", "");
+    assert_int_equal(decode(&batch, &error), 0);
+    assert_int_equal(load(&batch, &store, &error), 0);
+    assert_int_equal(decide(&batch, &error), -1);
+    assert_int_equal(error.kind, ERROR_INTERNAL);
+    batch.items->seen->claimed = false;
+    struct promotion *promotion = add_due(now);
+    promotion->row.conditions = SLICE("{}");
+    batch.items[0] = batch.items[--batch.item_count];
+    assert_int_equal(load(&batch, &store, &error), 0);
+    assert_int_equal(decide(&batch, &error), -1);
+}
+
+/* ---- policies and artifacts ---- */
+
+static void set_policy(const char *text) {
+    struct error error;
+    const struct policy *policy;
+    assert_int_equal(policy_parse(&arena, slice_str(text), &policy, &error), 0);
+    batch.policy = policy;
+}
+
+static void a_build_needs_a_policy_that_allows_it(void **state) {
+    (void)state;
+    static const struct {
+        const char *policy, *code;
+    } cases[] = {
+        {NULL, "unknown-project"},
+        {"version: 1\nprojects:\n- match: \"other/*\"\n  environments: {dev: {}}\n", "unknown-project"},
+        {"version: 1\nprojects:\n- match: \"acme/*\"\n  unsigned: refuse\n  environments: {dev: {}}\n", "unsigned"},
+        {policy_text, "verified"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        next_batch();
+        batch.policy = NULL;
+        if (cases[i].policy) set_policy(cases[i].policy);
+        add_build("b", DIGEST);
+        run();
+        assert_true(slice_is(member(0, "code"), cases[i].code));
+        assert_int_equal(batch.new_release_count, i == 3);
+    }
+}
+
+static void without_a_policy_a_request_waits_for_one(void **state) {
+    (void)state;
+    release_found = true;
+    batch.policy = NULL;
+    add_request("1", "dev", "");
+    run();
+    assert_int_equal(kind(0), RESULT_PROMOTION_WAITING);
+}
+
+static const struct json *condition_of(size_t answer, const char *type) {
+    const struct json *root;
+    assert_int_equal(json_read_strict(&arena, batch.answers[answer].row.decision, NULL, &root, NULL), 0);
+    for (const struct json *node = json_get(root, "conditions")->first; node; node = node->next)
+        if (slice_is(json_get_text(node, "type"), type)) return node;
+    return NULL;
+}
+
+static void what_cannot_be_looked_up_is_told(void **state) {
+    (void)state;
+    static const struct {
+        struct slice uri;
+        const char *code;
+    } cases[] = {{{NULL, 0}, "artifact-uncheckable"},
+                 {{"not a reference", 15}, "artifact-uncheckable"},
+                 {{"elsewhere.example/acme/shop", 27}, "registry-forbidden"},
+                 {{"r:5000/acme/shop", 16}, "found"}};
+    release_found = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        next_batch();
+        artifact.uri = cases[i].uri;
+        add_request("1", "dev", "");
+        run();
+        assert_true(slice_is(json_get_text(condition_of(0, "artifact"), "code"), cases[i].code));
+    }
+}
+
+static void the_shortest_limit_of_waiting_counts(void **state) {
+    (void)state;
+    static const instant hour = 3600 * (instant)1000000;
+    set_policy("version: 1\nprojects:\n- match: \"acme/*\"\n  unsigned: allow\n  waiting-limit: 2h\n  environments: {dev: {}}\n");
+    add_request("1", "dev", "");
+    add_request("2", "dev", ",\"expiresAt\":\"2026-03-01T11:00:00Z\"");
+    add_request("3", "dev", ",\"expiresAt\":\"2026-03-05T11:00:00Z\"");
+    run();
+    static const instant hours[] = {2, 1, 2};
+    size_t i = 0;
+    for (const struct promotion *promotion = batch.promotions; promotion; promotion = promotion->next)
+        if (i < 3) assert_int_equal(promotion->row.expires_at - now, hours[i++] * hour);
+    assert_int_equal(i, 3);
+    batch.policy = NULL;
+    next_batch();
+    add_request("4", "dev", "");
+    run();
+    assert_int_equal(batch.promotions->row.expires_at - now, 7 * 24 * hour);
+}
+
+static void add_artifacts(const char *id, const char *artifacts) {
+    struct slice manifest =
+        arena_print(&arena,
+                    "{\"schemaVersion\":\"1.0\",\"gitSha\":\"" SHA "\",\"buildTimestamp\":\"" TIME "\",\"artifacts\":[%s],"
+                    "\"sbomReference\":{\"uri\":\"sbom.json\"},\"evidenceReference\":{\"uri\":\"evidence.json\"},"
+                    "\"attestation\":{\"status\":\"disabled\",\"issueLink\":\"https://issues.example/1\"}}",
+                    artifacts);
+    struct buf data;
+    buf_init(&data, 10000);
+    buf_str(&data, "{\"manifest\":");
+    json_write_string(&data, manifest);
+    buf_char(&data, '}');
+    add(INPUT_BUILDS, id, "dev.sluice.build.complete.v1", TIME, buf_slice(&data));
+    buf_release(&data);
+}
+
+#define ARTIFACT(name, type, digest, uri)                                                                                        \
+    "{\"name\":\"" name "\",\"type\":\"" type "\",\"digest\":\"" digest "\",\"uri\":\"" uri "\"}"
+
+/* Equal in whatever order; another name, type, digest or place is another release. */
+static void artifacts_are_compared_member_by_member(void **state) {
+    (void)state;
+    static const char *const others[] = {
+        ARTIFACT("a", "docker-image", DIGEST, "r:5000/a"),
+        ARTIFACT("a", "docker-image", DIGEST, "r:5000/a") "," ARTIFACT("c", "archive", OTHER, "r:5000/b"),
+        ARTIFACT("a", "docker-image", DIGEST, "r:5000/a") "," ARTIFACT("b", "docker-image", OTHER, "r:5000/b"),
+        ARTIFACT("a", "docker-image", DIGEST, "r:5000/a") "," ARTIFACT("b", "archive", DIGEST, "r:5000/b"),
+        ARTIFACT("a", "docker-image", DIGEST, "r:5000/a") "," ARTIFACT("b", "archive", OTHER, "r:5000/z"),
+    };
+    add_artifacts("0", ARTIFACT("a", "docker-image", DIGEST, "r:5000/a") "," ARTIFACT("b", "archive", OTHER, "r:5000/b"));
+    add_artifacts("1", ARTIFACT("b", "archive", OTHER, "r:5000/b") "," ARTIFACT("a", "docker-image", DIGEST, "r:5000/a"));
+    for (size_t i = 0; i < 5; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "other-%zu", i % 10);
+        add_artifacts(id, others[i]);
+    }
+    run();
+    assert_true(slice_is(member(0, "code"), "verified"));
+    assert_true(slice_is(member(1, "code"), "already-built"));
+    for (size_t i = 2; i < 7; i++) assert_true(slice_is(member(i, "code"), "manifest-conflict"));
+}
+
+/* Two lanes' clocks differ, and a shard's time does not go back. */
+static void a_shards_time_does_not_go_back(void **state) {
+    (void)state;
+    batch.shards->now_at = now + 5000000;
+    add_request("1", "dev", "");
+    run();
+    assert_int_equal(batch.now, now + 5000000);
+    assert_int_equal(batch.answers[0].row.at, now + 5000000);
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -364,6 +407,17 @@ int main(void) {
         TEST(what_has_waited_too_long_expires),
         TEST(what_was_missing_arrives_and_it_goes_through),
         TEST(refusals_stand_beside_their_neighbours),
+        TEST(the_last_release_of_a_batch_is_the_environments),
+        TEST(a_promotion_that_was_superseded_in_this_batch_is_not_looked_at),
+        TEST(a_duplicate_that_is_stale_is_told_nothing_of_the_look),
+        TEST(a_duplicate_tells_what_became_of_the_original),
+        TEST(a_damaged_row_fails_the_batch_and_says_so),
+        TEST(a_build_needs_a_policy_that_allows_it),
+        TEST(without_a_policy_a_request_waits_for_one),
+        TEST(what_cannot_be_looked_up_is_told),
+        TEST(the_shortest_limit_of_waiting_counts),
+        TEST(artifacts_are_compared_member_by_member),
+        TEST(a_shards_time_does_not_go_back),
     };
     return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }

@@ -207,6 +207,133 @@ static void since_is_kept_while_a_condition_stays_as_it_is(void **state) {
     assert_false(gates_differ(second.conditions, second.condition_count, second.conditions, second.condition_count));
 }
 
+static const struct condition *artifact_of(const struct verdict *verdict) {
+    for (size_t i = 0; i < verdict->condition_count; i++)
+        if (slice_is(verdict->conditions[i].type, "artifact")) return &verdict->conditions[i];
+    return NULL;
+}
+
+static void an_artifacts_condition_tells_what_the_registry_said(void **state) {
+    (void)state;
+    struct registry_question question;
+    struct artifact_fact fact;
+    struct facts facts = fine(&question, &fact);
+    question.answer = REGISTRY_MISMATCH;
+    question.found_digest = SLICE("sha256:cc");
+    struct verdict verdict = decided(&facts);
+    const struct condition *condition = artifact_of(&verdict);
+    assert_true(slice_is(condition->message, "r:5000 was asked for sha256:aa and answered with sha256:cc"));
+    assert_true(
+        slice_is(condition->facts, "{\"status\":200,\"digest\":\"sha256:cc\",\"checkedAt\":\"1970-01-01T00:16:40.000000Z\"}"));
+    facts = fine(&question, &fact);
+    question = (struct registry_question){.answer = REGISTRY_BUSY, .status = 429, .detail = SLICE("r:5000 answers 429")};
+    verdict = decided(&facts);
+    condition = artifact_of(&verdict);
+    assert_true(slice_is(condition->message, "r:5000 answers 429"));
+    assert_true(slice_is(condition->facts, "{\"status\":429}"));
+    question.detail = (struct slice){0};
+    verdict = decided(&facts);
+    assert_true(slice_is(artifact_of(&verdict)->message, "r:5000 has not answered yet"));
+}
+
+static instant look_after(instant lasting, instant again_at, instant expires_in) {
+    struct registry_question question;
+    struct artifact_fact fact;
+    struct facts facts = fine(&question, &fact);
+    struct verdict first, second;
+    question.answer = REGISTRY_UNREACHABLE;
+    first = decided(&facts);
+    facts.now = NOW + lasting;
+    facts.expires_at = facts.now + expires_in;
+    question.again_at = again_at ? facts.now + again_at : 0;
+    assert_int_equal(gates_decide(&arena, &facts, first.conditions, first.condition_count, &second), 0);
+    return second.wake_at - facts.now;
+}
+
+/* Half of the time that it has lasted, from 2 s to 5 min; not before the registry wants to be asked, not after it expires. */
+static void the_longer_it_lasts_the_later_the_next_look(void **state) {
+    (void)state;
+    static const instant second = 1000000, hour = 3600 * (instant)1000000;
+    assert_int_equal(look_after(0, 0, hour), 2 * second);
+    assert_int_equal(look_after(60 * second, 0, hour), 30 * second);
+    assert_int_equal(look_after(3 * hour, 0, hour), 300 * second);
+    assert_int_equal(look_after(60 * second, 40 * second, hour), 40 * second);
+    assert_int_equal(look_after(60 * second, 20 * second, hour), 30 * second);
+    assert_int_equal(look_after(60 * second, 0, 10 * second), 10 * second);
+}
+
+static void what_is_there_is_not_granted_after_its_time_or_without_its_environment(void **state) {
+    (void)state;
+    struct registry_question question;
+    struct artifact_fact fact;
+    struct facts facts = fine(&question, &fact);
+    facts.is_current = true;
+    facts.expires_at = NOW;
+    assert_int_equal(decided(&facts).outcome, PROMOTION_EXPIRED);
+    facts = fine(&question, &fact);
+    facts.is_current = true;
+    facts.environment_policy = NULL;
+    assert_int_equal(decided(&facts).outcome, PROMOTION_REJECTED);
+}
+
+static void a_condition_differs_by_type_subject_status_or_code(void **state) {
+    (void)state;
+    const struct condition one = {
+        .type = SLICE("artifact"), .subject = SLICE("app"), .status = CONDITION_UNMET, .code_text = SLICE("busy")};
+    struct condition other = one;
+    other.message = SLICE("said otherwise");
+    assert_false(gates_differ(&one, 1, &other, 1));
+    other.type = SLICE("release");
+    assert_true(gates_differ(&one, 1, &other, 1));
+    other = one;
+    other.subject = SLICE("db");
+    assert_true(gates_differ(&one, 1, &other, 1));
+    other = one;
+    other.status = CONDITION_MET;
+    assert_true(gates_differ(&one, 1, &other, 1));
+    other = one;
+    other.code_text = SLICE("found");
+    assert_true(gates_differ(&one, 1, &other, 1));
+    assert_true(gates_differ(&one, 1, &other, 0));
+}
+
+static void conditions_are_read_back_as_they_were_written(void **state) {
+    (void)state;
+    static const char *const bad[] = {"", "{}", "[{}]", "[{\"since\":\"yesterday\"}]", "[", "[1]"};
+    struct condition *conditions;
+    size_t count;
+    assert_int_equal(gates_read(&arena,
+                                SLICE("[{\"type\":\"a\",\"subject\":\"b\",\"status\":\"met\",\"code\":\"c\",\"message\":\"d\","
+                                      "\"since\":\"1970-01-01T00:16:40Z\",\"facts\":{\"status\":1}},"
+                                      "{\"status\":\"unmet\",\"since\":\"1970-01-01T00:16:40Z\"},"
+                                      "{\"status\":\"failed\",\"since\":\"1970-01-01T00:16:40Z\"}]"),
+                                &conditions, &count),
+                     0);
+    assert_int_equal(count, 3);
+    assert_true(slice_is(conditions[0].facts, "{\"status\":1}"));
+    assert_int_equal(conditions[0].since, NOW);
+    for (size_t i = 0; i < 3; i++) assert_int_equal(conditions[i].status, i);
+    assert_string_equal(condition_status_text(conditions[2].status), "failed");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(gates_read(&arena, slice_str(bad[i]), &conditions, &count), -1);
+}
+
+/* A decision is whole or there is none, wherever memory ends. */
+static void without_memory_there_is_no_verdict(void **state) {
+    (void)state;
+    struct registry_question question;
+    struct artifact_fact fact;
+    struct facts facts = fine(&question, &fact);
+    struct verdict verdict;
+    struct arena none;
+    arena_init(&none, 1);
+    assert_int_equal(gates_decide(&none, &facts, NULL, 0, &verdict), -1);
+    struct condition *conditions;
+    size_t count;
+    assert_int_equal(gates_read(&none, SLICE("[]"), &conditions, &count), -1);
+    arena_release(&none);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_met_is_promoted, set_up, tear_down),
@@ -217,6 +344,13 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_is_missing_is_waited_for_and_all_of_it_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_there_already_is_granted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(since_is_kept_while_a_condition_stays_as_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_artifacts_condition_tells_what_the_registry_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_longer_it_lasts_the_later_the_next_look, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_there_is_not_granted_after_its_time_or_without_its_environment, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_condition_differs_by_type_subject_status_or_code, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(conditions_are_read_back_as_they_were_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_there_is_no_verdict, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("gates", tests, NULL, NULL);
 }

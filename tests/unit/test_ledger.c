@@ -69,6 +69,9 @@ static void an_input_is_written_and_read_back(void **state) {
     assert_non_null(record_header(&back, "empty").p);
     assert_null(record_header(&back, "null").p);
     assert_true(slice_equal(back.value, record.value));
+    buf_char(&buf, 'x'); /* nor may anything follow */
+    assert_int_equal(ledger_read_input(&arena, buf_slice(&buf), &back), -1);
+    buf.n--;
     for (size_t n = 0; n < buf.n; n++) assert_int_equal(ledger_read_input(&arena, slice_of(buf.p, n), &back), -1);
     buf_release(&buf);
     arena_release(&arena);
@@ -82,12 +85,22 @@ static void the_key_of_an_event_is_its_promotion_id(void **state) {
     assert_memory_equal(key, digest.bytes, 16);
 }
 
+static void a_kind_that_nobody_knows_has_no_type_and_is_not_final(void **state) {
+    (void)state;
+    assert_string_equal(result_type(RESULT_PROMOTION_PROMOTED), "dev.sluice.promotion.promoted.v1");
+    assert_true(result_is_final(RESULT_PROMOTION_PROMOTED));
+    assert_false(result_is_final(RESULT_PROMOTION_WAITING));
+    assert_null(result_type((enum result_kind)250));
+    assert_false(result_is_final((enum result_kind)250));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_hash_covers_every_member_in_the_given_order),
         cmocka_unit_test(the_first_previous_hash_names_installation_and_shard),
         cmocka_unit_test(an_input_is_written_and_read_back),
         cmocka_unit_test(the_key_of_an_event_is_its_promotion_id),
+        cmocka_unit_test(a_kind_that_nobody_knows_has_no_type_and_is_not_final),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }

@@ -1,0 +1,269 @@
+/* The lane's loop: who may fetch what, when the group may go on, when a lane rests, and when it ends. */
+#include "lane_world.h"
+
+static void what_is_owned_is_fetched_from_where_it_is_committed(void **state) {
+    (void)state;
+    own_all();
+    assert_int_equal(world.assigned, 2);
+    assert_int_equal(world.first_position, 10);
+    assert_int_equal(metrics_get(&metrics, METRIC_IN_GROUP), 1);
+    unsigned assigns = world.assigns;
+    assert_true(step());
+    assert_int_equal(world.assigns, assigns); /* nothing has changed */
+    assert_int_equal(world.wait_ms, 250);
+}
+
+static void an_empty_assignment_is_acknowledged(void **state) {
+    (void)state;
+    assert_true(step());
+    assert_int_equal(world.assigns, 0);
+    world.event = (struct input_event){.kind = INPUT_ASSIGNED};
+    assert_true(step());
+    assert_true(step());
+    assert_int_equal(world.assigns, 1);
+    assert_int_equal(world.assigned, 0);
+}
+
+static void records_are_committed_and_given_back(void **state) {
+    (void)state;
+    static struct record record = {.topic = INPUT_REQUESTS, .offset = 10, .value = {"junk", 4}};
+    own_all();
+    unsigned frees = world.frees;
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = &record, .record_count = 1};
+    assert_true(step());
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(world.frees, frees + 1);
+    assert_int_equal(lane->shards[0].position[INPUT_REQUESTS], 11);
+}
+
+static void the_group_waits_until_all_shards_are_let_go(void **state) {
+    (void)state;
+    own_all();
+    world.event = (struct input_event){.kind = INPUT_REVOKED};
+    unsigned assigns = world.assigns, looks = world.looks;
+    assert_true(lane_step(lane, 0)); /* the publisher has not answered yet */
+    assert_true(lane->revoking);
+    world.now += 3000;
+    assert_true(lane_step(lane, 0));
+    assert_int_equal(world.assigns, assigns);
+    assert_int_equal(world.looks, looks); /* nothing else is done meanwhile */
+    assert_int_equal(metrics_get(&metrics, METRIC_IN_GROUP), 0);
+    publisher();
+    world.assign_fails = ERROR_UNAVAILABLE; /* is said, and no more */
+    assert_true(step());
+    assert_false(lane->revoking);
+    assert_int_equal(world.assigns, assigns + 1);
+}
+
+static void a_lane_that_is_asked_to_end_releases_first(void **state) {
+    (void)state;
+    own_all();
+    unsigned polls = world.polls, assigns = world.assigns;
+    lane_end(lane);
+    lane_end(lane); /* once is enough */
+    assert_true(lane_step(lane, 0));
+    publisher();
+    assert_false(lane_step(lane, 0));
+    assert_false(lane->failed);
+    assert_int_equal(world.polls, polls);
+    assert_int_equal(world.assigns, assigns); /* the group hears of it when the input is closed */
+}
+
+static void while_a_server_is_away_nothing_is_fetched_and_the_group_is_served(void **state) {
+    (void)state;
+    own_all();
+    world.poll_fails = ERROR_UNAVAILABLE;
+    assert_true(step());
+    assert_true(lane_is_paused(lane));
+    world.poll_fails = ERROR_NONE;
+    unsigned polls = world.polls, assigns = world.assigns;
+    lane->pause_until = world.now + 1000;
+    assert_true(step());
+    assert_int_equal(world.assigns, assigns + 1);
+    assert_int_equal(world.assigned, 0);
+    assert_true(step());
+    assert_int_equal(world.assigns, assigns + 1); /* once */
+    assert_int_equal(world.polls, polls + 2);
+    assert_true(world.wait_ms < 250);
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.assigned, 2);
+}
+
+static void resting_goes_on_when_the_input_fails_too(void **state) {
+    (void)state;
+    own_all();
+    world.assign_fails = ERROR_UNAVAILABLE;
+    lane->pause_until = world.now + 100;
+    assert_true(step());
+    assert_true(lane->quiet);
+    world.now += 100;
+    assert_true(step()); /* and so does the assignment that follows it */
+    assert_true(lane_is_paused(lane));
+    world.assign_fails = ERROR_NONE;
+    world.now += 10000;
+    assert_true(step());
+    assert_int_equal(world.assigned, 2);
+}
+
+static void pauses_grow_up_to_five_seconds(void **state) {
+    (void)state;
+    struct error error = {.kind = ERROR_UNAVAILABLE};
+    for (int i = 0; i < 12; i++) lane_pause(lane, "test", &error);
+    assert_true(lane->pause_until >= world.now + 2500);
+    assert_true(lane->pause_until <= world.now + 7500);
+}
+
+static void an_input_that_is_broken_for_good_ends_the_lane(void **state) {
+    (void)state;
+    static const enum error_kind kinds[] = {ERROR_INTERNAL, ERROR_FENCED};
+    for (size_t i = 0; i < 2; i++) {
+        lane->failed = false;
+        lane->pause_until = 0;
+        world.poll_fails = kinds[i];
+        assert_false(step());
+        assert_true(lane->failed);
+        assert_false(step());
+    }
+}
+
+static void a_position_outside_the_log_stops_the_shard_and_says_where_the_log_is(void **state) {
+    (void)state;
+    static uint32_t shard = 1;
+    struct input_event event = {
+        .kind = INPUT_OUTSIDE_LOG, .shards = &shard, .shard_count = 1, .topic = INPUT_REQUESTS, .log_start = 20, .log_end = 30};
+    world.event = event;
+    assert_true(step());
+    assert_string_equal(world.stopped, ""); /* not this lane's */
+    own_all();
+    world.event = event;
+    assert_true(step());
+    assert_int_equal(lane->shards[1].state, SHARD_STOPPED);
+    assert_non_null(strstr(world.stopped, "position 10 of release.requests is not in the log, which holds 20 to 30"));
+    assert_true(step());
+    assert_int_equal(world.assigned, 1);
+}
+
+static void lag_is_counted_from_what_the_last_fetch_has_told(void **state) {
+    (void)state;
+    own_all();
+    world.known_end = 25;
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(metrics_get(&metrics, METRIC_LAG), 30);
+    world.known_end = 9; /* of before */
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(metrics_get(&metrics, METRIC_LAG), 0);
+    world.known_end = -1;
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(metrics_get(&metrics, METRIC_LAG), 0);
+}
+
+static void positions_are_reported_and_settled_written_from_time_to_time(void **state) {
+    (void)state;
+    assert_true(step());
+    assert_int_equal(world.reports, 0); /* of nothing */
+    own_all();
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.reports, 1);
+    assert_int_equal(world.reported, 2);
+    lane->shards[0].settled[OUTPUT_RESULTS].sequence = 5;
+    world.now += 30000;
+    assert_true(step());
+    assert_int_equal(world.settles, 1);
+}
+
+static void a_broker_is_asked_when_nothing_was_published_for_a_while(void **state) {
+    (void)state;
+    assert_true(step());
+    assert_int_equal(world.broker_looks, 1);
+    assert_int_equal(metrics_get(&metrics, METRIC_BROKER_OK_MS), world.now);
+    world.now += 1000;
+    metrics_set(&metrics, METRIC_BROKER_OK_MS, world.now - 1); /* something was published */
+    assert_true(step());
+    assert_int_equal(world.broker_looks, 1);
+    world.brokers_fail = ERROR_UNAVAILABLE;
+    world.now += 2000;
+    uint64_t before = metrics_get(&metrics, METRIC_BROKER_OK_MS);
+    assert_true(step());
+    assert_int_equal(world.broker_looks, 2);
+    assert_int_equal(metrics_get(&metrics, METRIC_BROKER_OK_MS), before);
+    assert_false(lane_is_paused(lane));
+}
+
+static void a_new_policy_is_noted_in_all_shards(void **state) {
+    (void)state;
+    own_all();
+    world.control_version = 3;
+    world.policy = "version: 1\nprojects:\n- match: \"*\"\n  environments:\n    dev: {}\n";
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.control_reads, 1);
+    assert_int_equal(lane->control_version, 3);
+    assert_int_equal(world.commits, 1);
+    for (int i = 0; i < SHARDS; i++) assert_int_equal(lane->shards[i].control_version, 3);
+    assert_non_null(lane->policy);
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.control_reads, 1); /* read once */
+    assert_int_equal(world.commits, 1);
+}
+
+static void a_control_log_that_cannot_be_read_is_read_later(void **state) {
+    (void)state;
+    own_all();
+    world.control_version = 3;
+    world.control_fails = true;
+    world.now += 1000;
+    assert_true(step());
+    assert_true(lane_is_paused(lane));
+    assert_int_equal(lane->control_version, 0);
+    world.control_fails = false;
+    world.load_fails = ERROR_UNAVAILABLE;
+    world.now += 10000;
+    assert_true(step());
+    assert_int_equal(lane->control_version, 0);
+    world.load_fails = ERROR_NONE;
+    world.now += 10000;
+    assert_true(step());
+    assert_int_equal(lane->control_version, 3);
+    assert_null(lane->policy); /* there is none in it */
+}
+
+static void due_promotions_are_looked_for_once_a_second_when_the_clock_is_known(void **state) {
+    (void)state;
+    process_due(lane);
+    assert_int_equal(world.dues, 0); /* the store's clock is not known */
+    own_all();
+    unsigned dues = world.dues;
+    assert_true(step());
+    assert_int_equal(world.dues, dues);
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.dues, dues + 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_owned_is_fetched_from_where_it_is_committed),
+        TEST(an_empty_assignment_is_acknowledged),
+        TEST(records_are_committed_and_given_back),
+        TEST(the_group_waits_until_all_shards_are_let_go),
+        TEST(a_lane_that_is_asked_to_end_releases_first),
+        TEST(while_a_server_is_away_nothing_is_fetched_and_the_group_is_served),
+        TEST(resting_goes_on_when_the_input_fails_too),
+        TEST(pauses_grow_up_to_five_seconds),
+        TEST(an_input_that_is_broken_for_good_ends_the_lane),
+        TEST(a_position_outside_the_log_stops_the_shard_and_says_where_the_log_is),
+        TEST(lag_is_counted_from_what_the_last_fetch_has_told),
+        TEST(positions_are_reported_and_settled_written_from_time_to_time),
+        TEST(a_broker_is_asked_when_nothing_was_published_for_a_while),
+        TEST(a_new_policy_is_noted_in_all_shards),
+        TEST(a_control_log_that_cannot_be_read_is_read_later),
+        TEST(due_promotions_are_looked_for_once_a_second_when_the_clock_is_known),
+    };
+    return cmocka_run_group_tests_name("lane_loop", tests, NULL, NULL);
+}

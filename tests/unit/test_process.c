@@ -1,0 +1,230 @@
+/* One batch through the stages when something is unusual: nothing that is dropped is passed over, and nobody else pays for it. */
+#include "lane_world.h"
+
+#include <stdio.h>
+
+static struct record list[16];
+
+static void junk(size_t count) {
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct record){.topic = INPUT_REQUESTS, .offset = 10 + i, .value = SLICE("junk")};
+}
+
+/* An event of a project, which a refusal can be addressed to. */
+static void event(struct record *record, const char *id) {
+    static char values[4][300];
+    static const struct record_header headers[] = {{SLICE("content-type"), SLICE("application/cloudevents+json")}};
+    char *value = values[record - list];
+    int n = snprintf(value, sizeof *values,
+                     "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/ci\",\"subject\":\"acme/shop\",\"type\":"
+                     "\"nobody.knows.v1\",\"time\":\"2026-03-01T10:00:00Z\",\"data\":{}}",
+                     id);
+    record->shard = text_murmur2(SLICE("acme/shop")) % SHARDS;
+    record->value = slice_of(value, (size_t)n);
+    record->headers = headers;
+    record->header_count = 1;
+}
+
+static void process(size_t count) {
+    process_records(lane, list, count);
+    publisher();
+    assert_true(step());
+}
+
+static void a_batch_of_many_answers_is_committed_whole(void **state) {
+    (void)state;
+    own_all();
+    junk(10);
+    process(10);
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(world.rows, 10);
+    assert_int_equal(lane->shards[0].position[INPUT_REQUESTS], 20);
+}
+
+static void records_that_are_not_this_lanes_or_were_read_before_are_left_out(void **state) {
+    (void)state;
+    own_all();
+    junk(4);
+    list[0].shard = SHARDS;
+    list[1].offset = 9;
+    process(2);
+    assert_int_equal(world.rows, 0);
+    shard_retake(lane, 0, 1000, "test");
+    process(4);
+    assert_int_equal(world.rows, 0);
+    assert_int_equal(lane->free_count, LANE_BATCHES);
+}
+
+/* The publisher keeps all batches: what has come is dropped and fetched again, and the group is served meanwhile. */
+static void without_a_free_batch_records_are_fetched_again(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    world.publisher_sleeps = true;
+    for (unsigned i = 0; i < LANE_BATCHES; i++) {
+        list[0].offset = 10 + i;
+        process_records(lane, list, 1);
+    }
+    assert_int_equal(world.commits, LANE_BATCHES);
+    assert_int_equal(lane->free_count, 0);
+    lane->reassign = false;
+    list[0].offset = 10 + LANE_BATCHES;
+    world.tick = 600;
+    process_records(lane, list, 1);
+    world.tick = 0;
+    assert_int_equal(world.commits, LANE_BATCHES);
+    assert_true(lane->reassign);
+    world.publisher_sleeps = false;
+    publisher();
+    assert_true(step());
+    assert_int_equal(lane->free_count, LANE_BATCHES);
+    process_records(lane, list, 1);
+    assert_int_equal(world.commits, LANE_BATCHES + 1);
+}
+
+/* And one that comes back in time is used. */
+static void a_batch_that_comes_back_in_time_is_used(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    world.publisher_sleeps = true;
+    for (unsigned i = 0; i < LANE_BATCHES; i++) {
+        list[0].offset = 10 + i;
+        process_records(lane, list, 1);
+    }
+    world.publisher_sleeps = false;
+    publisher(); /* reports, which nobody has taken yet */
+    list[0].offset = 10 + LANE_BATCHES;
+    process_records(lane, list, 1);
+    assert_int_equal(world.commits, LANE_BATCHES + 1);
+}
+
+static void a_lane_that_has_failed_commits_nothing_more(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    lane->failed = true;
+    process_records(lane, list, 1);
+    assert_int_equal(world.commits, 0);
+    lane->failed = lane->reassign = false;
+    world.publisher_sleeps = true;
+    for (unsigned i = 0; i < LANE_BATCHES; i++) {
+        list[0].offset = 10 + i;
+        process_records(lane, list, 1);
+    }
+    handoff_report(lane->options.handoff, &(struct report){.kind = REPORT_FAILED}); /* while it waits for a batch */
+    lane->reassign = false;
+    list[0].offset = 10 + LANE_BATCHES;
+    process_records(lane, list, 1);
+    assert_true(lane->failed);
+    assert_int_equal(world.commits, LANE_BATCHES);
+    world.publisher_sleeps = false;
+}
+
+/* An event that names its project is answered on the results topic, and its neighbours are as they would have been. */
+static void an_event_that_cannot_be_committed_is_answered_so(void **state) {
+    (void)state;
+    own_all();
+    junk(3);
+    event(&list[0], "good");
+    event(&list[1], "poison");
+    event(&list[2], "better");
+    uint32_t shard = list[0].shard;
+    lane->shards[shard].position[INPUT_REQUESTS] = 10;
+    world.refuses = "poison";
+    process(3);
+    assert_int_equal(world.rows, 3);
+    assert_true(world.commits > 1);
+    assert_int_equal(metrics_get(&metrics, METRIC_REFUSED), 3);
+    assert_true(metrics_get(&metrics, METRIC_BISECTIONS) > 0);
+    assert_int_equal(lane->shards[shard].position[INPUT_REQUESTS], 13);
+    assert_string_equal(world.stopped, "");
+}
+
+/* Not even the refusal can be written: somebody has to look. */
+static void a_record_that_cannot_even_be_refused_stops_its_shard(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    world.refuses = "junk";
+    world.refuses_all = true;
+    process_records(lane, list, 1);
+    publisher();
+    assert_int_equal(world.rows, 0);
+    assert_int_equal(lane->shards[0].state, SHARD_STOPPED);
+    assert_string_equal(world.stopped, "as the test says");
+    assert_int_equal(lane->shards[1].state, SHARD_OWNED);
+}
+
+static void too_much_for_one_transaction_is_cut(void **state) {
+    (void)state;
+    own_all();
+    junk(4);
+    world.commit_fails = ERROR_INTERNAL;
+    world.commit_code = "sql-SL002";
+    process(4);
+    assert_int_equal(world.commits, 2);
+    assert_int_equal(world.rows, 4);
+    assert_false(lane_is_paused(lane));
+    world.commit_fails = ERROR_INTERNAL; /* any other defect is none of the data */
+    world.commit_code = "sql-XX000";
+    list[0].offset = 14;
+    process_records(lane, list, 1);
+    assert_true(lane_is_paused(lane));
+    assert_int_equal(world.rows, 4);
+}
+
+static struct promotion_row expired(uint64_t opened_sequence, char *environment) {
+    (void)sprintf(environment, "env-%llu", (unsigned long long)opened_sequence);
+    return (struct promotion_row){.id = {(unsigned char)opened_sequence, (unsigned char)(opened_sequence >> 8)},
+                                  .project = SLICE("acme/shop"),
+                                  .git_sha = SLICE("0123456789abcdef0123456789abcdef01234567"),
+                                  .environment = slice_str(environment),
+                                  .requester = SLICE("r"),
+                                  .source = SLICE("/ci"),
+                                  .event_id = SLICE("1"),
+                                  .outcome = PROMOTION_WAITING,
+                                  .revision = 1,
+                                  .conditions = SLICE("[]"),
+                                  .opened_sequence = opened_sequence,
+                                  .expires_at = (instant)NOW_S * 1000000 - 1};
+}
+
+static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **state) {
+    (void)state;
+    static struct promotion_row rows[200];
+    static char environments[200][16];
+    own_all();
+    world.now += 1000;
+    assert_true(step());
+    for (size_t i = 0; i < 200; i++) rows[i] = expired(i + 1, environments[i]);
+    world.due = rows;
+    world.due_count = 200;
+    world.now += 1000;
+    lane->next_look = world.now + 1000;
+    process_due(lane);
+    publisher();
+    assert_int_equal(world.rows, 200);
+    assert_int_equal(lane->next_due, world.now);
+    world.due_count = 1;
+    process_due(lane);
+    publisher();
+    assert_true(lane->next_due > world.now);
+    world.due_count = 0;
+    assert_int_equal(metrics_get(&metrics, METRIC_EXPIRED), 201);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_batch_of_many_answers_is_committed_whole),
+        TEST(records_that_are_not_this_lanes_or_were_read_before_are_left_out),
+        TEST(without_a_free_batch_records_are_fetched_again),
+        TEST(a_batch_that_comes_back_in_time_is_used),
+        TEST(a_lane_that_has_failed_commits_nothing_more),
+        TEST(an_event_that_cannot_be_committed_is_answered_so),
+        TEST(a_record_that_cannot_even_be_refused_stops_its_shard),
+        TEST(too_much_for_one_transaction_is_cut),
+        TEST(more_promotions_than_one_look_takes_are_looked_for_at_once),
+    };
+    return cmocka_run_group_tests_name("process", tests, NULL, NULL);
+}
