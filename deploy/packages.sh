@@ -4,7 +4,7 @@
 #   build  compile both programs
 #   run    run them here: Kafka, Postgres and a registry on this machine
 #   test   build and run the tests
-#   lint   tests/run.sh lint
+#   lint   tests/run.sh lint, runtime and coverage
 # --list prints the names instead, for a Dockerfile or an image of one's own.
 set -euo pipefail
 
@@ -12,7 +12,7 @@ build=(gcc libc6-dev cmake ninja-build pkg-config
        librdkafka-dev libjson-c-dev libssl-dev libcurl4-openssl-dev libpq-dev libyaml-dev libmicrohttpd-dev libpcre2-dev)
 run=(ca-certificates curl default-jre-headless maven postgresql docker-registry procps util-linux)
 test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yaml)
-lint=(clang clang-format clang-tidy cppcheck)
+lint=(clang clang-format clang-tidy cppcheck gcovr valgrind)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
 

@@ -1,27 +1,33 @@
 #!/bin/bash
 # Builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests:
-#   tests/run.sh [unit|component|system|full|lint] [filter]
+#   tests/run.sh [unit|component|system|full|lint|runtime] [filter]
+#   tests/run.sh coverage [option...]     what the tests reach of the sources, by file; fails when the core is not reached enough
 #   tests/run.sh model|sim|torture|fuzz|faults|bench [option...]    one proof alone, at any length; --help says how
-# Without an argument: unit, component and system, and a short form of each proof. full: these, and every test that is too long
-# for each change. lint: what clang, clang-tidy, clang-format and cppcheck say.
+# Without an argument: lint, unit, component and system, and a short form of each proof. full: these, and every test that is too
+# long for each change. lint: what compilers and analyzers say of the sources. runtime: what valgrind and ThreadSanitizer say of the
+# programs, and whether the tests reach enough of the core.
 # filter: only programs whose name (as printed) contains it. Ends with the line "N passed, N failed, N skipped";
 # exit status 0 when none failed, 1 when one did, 2 when the tests could not be run. README.md beside this file says more.
+# SLUICE_TESTS_PRESET=tsan: another build. SLUICE_TESTS_UNDER=valgrind: before each C program. SLUICE_TESTS_PATIENCE=10: time limits times 10.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-build=$root/build/asan
+preset=${SLUICE_TESTS_PRESET:-asan}
+build=$root/build/$preset
 logs=$build/test-logs
 python=/usr/bin/python3 # the one that Debian's packages belong to
 
 fail() { echo "run.sh: $*" >&2; exit 2; }
 
 proofs=(model sim torture fuzz faults bench) # each has a folder with run.sh, which takes options, and short.sh, which is TAP and calls it
-kinds=(unit component system "${proofs[@]}")
+kinds=(lint unit component system "${proofs[@]}")
 full=no
 case ${1-} in
-unit | component | system | lint) kinds=("$1"); shift ;;
-full) full=yes; shift ;;
+unit | component | system) kinds=("$1"); shift ;;
+lint | runtime) kinds=("$1") full=yes; shift ;;
+full) full=yes kinds+=(runtime); shift ;;
+coverage) exec "$root/tests/runtime/coverage.sh" "${@:2}" ;;
 model | sim | torture | fuzz | faults | bench) exec "$root/tests/$1/run.sh" "${@:2}" ;;
--h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+-h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
 -*) fail "unknown option '$1'; see tests/run.sh --help" ;;
 esac
 filter=${1-}
@@ -120,7 +126,7 @@ run_program() { # name source command...
     local name=$1 source=$2 kind=${1%%/*} log limit status=0 started p f s verdict
     shift 2
     log=$logs/${name//\//-}.log
-    limit=$(time_limit "$source" "$kind")
+    limit=$(($(time_limit "$source" "$kind") * ${SLUICE_TESTS_PATIENCE:-1}))
     started=$EPOCHREALTIME
     [ ! -t 1 ] || printf '%-44s ... ' "$name"
     CMOCKA_MESSAGE_OUTPUT=TAP timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null &
@@ -155,7 +161,7 @@ programs() { # kind
     for source in "$root/tests/$1"/test_*.c; do
         [ -e "$source" ] || continue
         name=$(basename "$source" .c)
-        printf '%s\t%s\t%s\n' "$1/$name" "$source" "$build/tests/$1/$name"
+        printf '%s\t%s\t%s\n' "$1/$name" "$source" "${SLUICE_TESTS_UNDER:+$SLUICE_TESTS_UNDER }$build/tests/$1/$name"
     done
     if [[ " ${proofs[*]} " == *" $1 "* ]]; then
         source=$root/tests/$1/short.sh
@@ -166,7 +172,7 @@ programs() { # kind
         [ -e "$source" ] || continue
         name=${source#"$root/tests/"}
         case $(basename "$source") in
-        _* | checker.py | fake_registry.py) continue ;; # what tests use, no test of its own
+        _* | checker.py | fake_registry.py | coverage.sh) continue ;; # what tests use, no test of its own
         esac
         grep -q '^# tests-full-only' "$source" && [ $full = no ] && continue
         case $source in
@@ -184,7 +190,7 @@ run_kind() { # kind
         [ $needs_stack = no ] || start_stack
         case $command in
         "$python" | /bin/bash) run_program "$name" "$source" "$command" "$source" ;;
-        *) run_program "$name" "$source" "$command" ;;
+        *) run_program "$name" "$source" $command ;; # words on purpose: SLUICE_TESTS_UNDER has some
         esac
     done 3< <(programs "$1")
 }
@@ -192,11 +198,12 @@ run_kind() { # kind
 packages=(build test)
 case ${kinds[*]} in
 unit) ;;
-lint) packages+=(lint) ;;
+lint) ;;
 *) packages+=(run) ;;
 esac
+[[ " ${kinds[*]} " != *" lint "* && " ${kinds[*]} " != *" runtime "* ]] || packages+=(lint)
 "$root/deploy/packages.sh" "${packages[@]}"
-"$root/deploy/build.sh" asan
+"$root/deploy/build.sh" "$preset"
 mkdir -p "$logs"
 rm -f "$logs"/*.log
 
