@@ -31,7 +31,8 @@ static struct {
     const char *policy;
     bool control_fails;
     uint64_t epoch;
-    size_t commits, rows;
+    size_t commits, rows, commit_shards; /* commit_shards: of the last one */
+    unsigned suspects, loads, fails_at_load;
     bool publisher_sleeps; /* does nothing */
     uint64_t tick;         /* how much time passes whenever somebody looks at the clock */
     struct promotion_row *due;
@@ -94,6 +95,7 @@ static int fake_load(struct store *store, struct arena *arena, struct store_fact
     (void)store, (void)arena;
     facts->ret_now = (instant)NOW_S * 1000000;
     facts->ret_control_version = world.control_version;
+    if (++world.loads == world.fails_at_load) return end_as(ERROR_UNAVAILABLE, error);
     return end_as(world.load_fails, error);
 }
 
@@ -103,6 +105,13 @@ static int fake_control(struct store *store, struct arena *arena, struct store_c
     *control = (struct store_control){.version = world.control_version};
     if (world.policy) control->policy = arena_copy(arena, slice_str(world.policy));
     return world.control_fails ? end_as(ERROR_UNAVAILABLE, error) : 0;
+}
+
+static int fake_suspect(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
+                        enum input_topic topic, uint64_t offset, struct error *error) {
+    (void)store, (void)shard, (void)epoch, (void)owner, (void)topic, (void)offset, (void)error;
+    world.suspects++;
+    return 0;
 }
 
 static int fake_epochs(struct store *store, struct store_epoch *shards, size_t count, struct error *error) {
@@ -166,6 +175,7 @@ static int fake_commit(struct store *store, const struct commit *commit, struct 
             (world.refuses_all || !contains(commit->rows[i].decision, "could not be committed")))
             return error_set(error, ERROR_INPUT, "sql-22021", "as the test says");
     world.commits++;
+    world.commit_shards = commit->shard_count;
     world.rows += commit->row_count;
     return 0;
 }
@@ -179,6 +189,7 @@ static const struct input_operations input_operations = {.poll = fake_poll,
                                                          .known_end = fake_known_end,
                                                          .partitions = fake_partitions};
 static const struct store_operations store_operations = {.take = fake_take,
+                                                         .suspect = fake_suspect,
                                                          .release = fake_release,
                                                          .settle = fake_settle,
                                                          .stop = fake_stop,

@@ -174,6 +174,86 @@ static void too_much_for_one_transaction_is_cut(void **state) {
     assert_int_equal(world.rows, 4);
 }
 
+/* ---- a record on which lanes died ---- */
+
+static void died_at(uint32_t shard, unsigned deaths) {
+    struct lane_shard *s = &lane->shards[shard];
+    s->cautious = 10;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = 10;
+    s->crash_count = deaths;
+    s->position[INPUT_REQUESTS] = 10;
+}
+
+static void what_has_killed_too_often_is_not_read_again(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    event(&list[0], "killer");
+    died_at(list[0].shard, 2);
+    process(1);
+    assert_int_equal(metrics_get(&metrics, METRIC_CRASHES_WORKER), 1);
+    assert_int_equal(metrics_get(&metrics, METRIC_DEAD_LETTERS), 1); /* though it has a project: nobody has read it */
+    assert_int_equal(world.suspects, 0);
+    assert_int_equal(world.rows, 1);
+    assert_int_equal(lane->shards[list[0].shard].position[INPUT_REQUESTS], 11);
+}
+
+static void what_has_killed_once_is_read_with_care(void **state) {
+    (void)state;
+    own_all();
+    junk(2);
+    died_at(0, 1);
+    process(2);
+    assert_int_equal(metrics_get(&metrics, METRIC_CRASHES_WORKER), 0);
+    assert_int_equal(world.suspects, 1); /* the second: the first is noted already */
+    assert_int_equal(world.commits, 2);
+    assert_int_equal(world.rows, 2);
+}
+
+static void nothing_is_read_with_care_while_a_server_is_away(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    died_at(0, 1);
+    lane->pause_until = world.now + 1000;
+    process_records(lane, list, 1);
+    assert_int_equal(world.rows, 0);
+    assert_true(lane->reassign);
+}
+
+/* ---- policies and promotions ---- */
+
+static void a_batch_that_meets_a_new_policy_is_loaded_again_with_it(void **state) {
+    (void)state;
+    own_all();
+    junk(1);
+    world.control_version = 3;
+    world.fails_at_load = world.loads + 2;
+    process_records(lane, list, 1);
+    assert_int_equal(world.control_reads, 1);
+    assert_int_equal(world.commits, 0);
+    assert_true(lane_is_paused(lane));
+    world.now += 10000;
+    lane->reassign = false;
+    process_records(lane, list, 1);
+    publisher();
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(lane->shards[0].control_version, 3);
+}
+
+static void only_shards_that_are_behind_note_a_new_policy(void **state) {
+    (void)state;
+    own_all();
+    world.control_version = 3;
+    lane->shards[0].control_version = 3;
+    process_control(lane);
+    publisher();
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(world.commit_shards, 1);
+    assert_int_equal(lane->shards[1].control_version, 3);
+}
+
 static struct promotion_row expired(uint64_t opened_sequence, char *environment) {
     (void)sprintf(environment, "env-%llu", (unsigned long long)opened_sequence);
     return (struct promotion_row){.id = {(unsigned char)opened_sequence, (unsigned char)(opened_sequence >> 8)},
@@ -214,6 +294,27 @@ static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **st
     assert_int_equal(metrics_get(&metrics, METRIC_EXPIRED), 201);
 }
 
+/* The shard went while they were looked for. */
+static void a_promotion_of_a_shard_that_is_gone_stays_due(void **state) {
+    (void)state;
+    static struct promotion_row row;
+    char environment[32];
+    own_all();
+    world.now += 1000;
+    assert_true(step());
+    row = expired(1, environment);
+    row.shard = 1;
+    shard_retake(lane, 1, 1000, "test");
+    world.due = &row;
+    world.due_count = 1;
+    world.now += 1000;
+    process_due(lane);
+    assert_int_equal(world.rows, 0);
+    assert_int_equal(lane->free_count, LANE_BATCHES);
+    publisher();
+    world.due_count = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_of_many_answers_is_committed_whole),
@@ -225,6 +326,12 @@ int main(void) {
         TEST(a_record_that_cannot_even_be_refused_stops_its_shard),
         TEST(too_much_for_one_transaction_is_cut),
         TEST(more_promotions_than_one_look_takes_are_looked_for_at_once),
+        TEST(what_has_killed_too_often_is_not_read_again),
+        TEST(what_has_killed_once_is_read_with_care),
+        TEST(nothing_is_read_with_care_while_a_server_is_away),
+        TEST(a_batch_that_meets_a_new_policy_is_loaded_again_with_it),
+        TEST(only_shards_that_are_behind_note_a_new_policy),
+        TEST(a_promotion_of_a_shard_that_is_gone_stays_due),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }
