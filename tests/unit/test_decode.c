@@ -111,6 +111,39 @@ static void a_type_belongs_on_one_topic(void **state) {
     assert_refused(decoded(), "unknown-type", NULL);
 }
 
+static void an_event_without_a_type_says_so(void **state) {
+    (void)state;
+    add(INPUT_REQUESTS, "1", REQUEST, TIME, SLICE("{}"));
+    records[0].value = SLICE("{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/ci\",\"subject\":\"acme/shop\",\"time\":\"" TIME
+                             "\",\"data\":{}}");
+    const struct item *item = decoded();
+    assert_int_equal(item->state, ITEM_REFUSED);
+    assert_true(item->message.n > 0);
+    static const struct record_header headers[] = {
+        {SLICE("ce_specversion"), SLICE("1.0")},           {SLICE("ce_id"), SLICE("1")},    {SLICE("ce_source"), SLICE("/ci")},
+        {SLICE("ce_subject"), SLICE("acme/shop")},         {SLICE("ce_time"), SLICE(TIME)}, {SLICE("ce_type"), SLICE("\xff")},
+        {SLICE("content-type"), SLICE("application/json")}};
+    next_batch();
+    add(INPUT_REQUESTS, "1", REQUEST, TIME, SLICE("{}"));
+    records[0].value = SLICE("{}");
+    records[0].headers = headers;
+    records[0].header_count = sizeof headers / sizeof *headers;
+    item = decoded();
+    assert_int_equal(item->state, ITEM_REFUSED);
+    assert_true(item->message.n > 0); /* bytes that are no text are not repeated */
+}
+
+static void a_manifest_that_nests_too_deep_is_refused_as_that(void **state) {
+    (void)state;
+    char manifest[1000] = "{\"manifest\":\"";
+    for (int i = 0; i < 200; i++) strcat(manifest, "[");
+    strcat(manifest, "\"}");
+    add(INPUT_BUILDS, "1", BUILD, TIME, slice_str(manifest));
+    const struct item *item = decoded();
+    assert_int_equal(item->state, ITEM_REFUSED);
+    assert_string_equal(code_text(item->code), "too-deep");
+}
+
 static void a_build_is_refused_by_its_schema_or_its_manifest(void **state) {
     (void)state;
     add_build("1", DIGEST);
@@ -147,6 +180,8 @@ int main(void) {
         TEST(an_event_on_a_foreign_partition_is_refused_there),
         TEST(an_event_without_a_time_or_with_a_strange_one_is_refused),
         TEST(a_type_belongs_on_one_topic),
+        TEST(an_event_without_a_type_says_so),
+        TEST(a_manifest_that_nests_too_deep_is_refused_as_that),
         TEST(a_build_is_refused_by_its_schema_or_its_manifest),
         TEST(a_promotion_that_is_due_is_no_record),
     };
