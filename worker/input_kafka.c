@@ -182,6 +182,7 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if (sort_out(kafka, first, error)) return -1;
         if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
         for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
+        assert(kafka->message_count); /* what has come was kept */
         kafka->usual_size = taken / kafka->message_count;
     }
 }
