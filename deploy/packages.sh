@@ -1,10 +1,11 @@
 #!/bin/bash
-# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint ...
+# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint|bench ...
 # The one list of what Sluice needs. Does nothing (and asks for nothing) when all are there.
 #   build  compile both programs
 #   run    run them here: Kafka, Postgres and a registry on this machine
 #   test   build and run the tests
 #   lint   tests/run.sh lint, runtime and coverage
+#   bench  tests/run.sh bench, in which PyPI's pip fetches toolchains that Debian has too old
 # --list prints the names instead, for a Dockerfile or an image of one's own.
 set -euo pipefail
 
@@ -13,6 +14,7 @@ build=(gcc libc6-dev cmake ninja-build pkg-config
 run=(ca-certificates curl default-jre-headless maven postgresql docker-registry procps util-linux)
 test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yaml)
 lint=(clang clang-format clang-tidy cppcheck gcovr valgrind)
+bench=(python3-pip)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
 
@@ -24,11 +26,12 @@ for argument in "$@"; do
     run) packages+=("${run[@]}") ;;
     test) packages+=("${test[@]}") ;;
     lint) packages+=("${lint[@]}") ;;
+    bench) packages+=("${bench[@]}") ;;
     --list) list=yes ;;
-    *) fail "unknown set '$argument'; say build, run, test or lint" ;;
+    *) fail "unknown set '$argument'; say build, run, test, lint or bench" ;;
     esac
 done
-[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test or lint"
+[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test, lint or bench"
 if [ $list = yes ]; then printf '%s\n' "${packages[@]}"; exit; fi
 
 command -v dpkg-query >/dev/null || fail "this is not Debian; install what answers to: ${packages[*]}"
