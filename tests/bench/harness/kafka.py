@@ -1,0 +1,112 @@
+"""Topics, and what a benchmark sends to them and reads from them."""
+import os
+import re
+import time
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from .workload import STRUCTURED
+
+ID = re.compile(rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"')
+
+
+def remove_topics(brokers, names):
+    """Removes topics and waits until they are gone: one of the same name can then be made."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    there = set(admin.list_topics(timeout=20).topics) & set(names)
+    for future in admin.delete_topics(sorted(there), operation_timeout=30).values() if there else ():
+        future.result()
+    until = time.monotonic() + 30
+    while set(admin.list_topics(timeout=20).topics) & there:
+        if time.monotonic() > until:
+            raise RuntimeError(f"Kafka does not remove {sorted(there)}")
+        time.sleep(0.05)
+    time.sleep(0.3)
+
+
+def send(brokers, topic, records):
+    """Sends (key, value) to the partitions that Java clients choose, all acknowledged."""
+    failures = []
+    producer = Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "linger.ms": 20, "acks": "all",
+                         "enable.idempotence": True, "queue.buffering.max.messages": 500000,
+                         "queue.buffering.max.kbytes": 500000})
+
+    def delivered(error, _):
+        if error:
+            failures.append(error)
+
+    sent = 0
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key, headers=STRUCTURED, on_delivery=delivered)
+                break
+            except BufferError:
+                producer.poll(0.05)
+        sent += 1
+        if sent % 1000 == 0:
+            producer.poll(0)
+    if producer.flush(60) or failures:
+        raise RuntimeError(f"{topic}: not all was acknowledged: {failures[:1]}")
+    return sent
+
+
+def reader(brokers, **more):
+    return Consumer({"bootstrap.servers": brokers, "group.id": "bench", "enable.auto.commit": False,
+                     "isolation.level": "read_committed", "auto.offset.reset": "earliest"} | more)
+
+
+class Growth:
+    """How many bytes a topic's partitions have on the broker's disk, markers of transactions included: asking the file system costs
+    the broker nothing, however many partitions there are. The last byte of a transaction is the marker that commits it."""
+
+    def __init__(self, data, topic, partitions):
+        self.folders = [os.path.join(data, f"{topic}-{partition}") for partition in range(partitions)]
+        self.listed, self.files = 0, []
+
+    def bytes(self):
+        if time.monotonic() - self.listed > 1:
+            self.files = [os.path.join(folder, name) for folder in self.folders for name in os.listdir(folder) if name.endswith(".log")]
+            self.listed = time.monotonic()
+        return sum(os.stat(file).st_size for file in self.files)
+
+
+def stable_offsets(brokers, topic, partitions):
+    """The sum of the last stable offsets; it counts the markers of transactions too."""
+    consumer = reader(brokers)
+    try:
+        return sum(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in range(partitions))
+    finally:
+        consumer.close()
+
+
+def read_results(brokers, topic, partitions, wanted):
+    """Every committed final result: how many, how many of the wanted ids exactly once, bytes of values. A promotion that waited has
+    answers that are not final before it."""
+    consumer = reader(brokers, **{"fetch.wait.max.ms": 50})
+    counts = dict.fromkeys(wanted, 0)
+    ends = {}
+    for partition in range(partitions):
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        if high > low:
+            ends[partition] = high
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    records = size = 0
+    quiet = time.monotonic()
+    while time.monotonic() - quiet < 1.5:
+        for message in consumer.consume(10000, 0.3):
+            if message.error():
+                continue
+            quiet = time.monotonic()
+            value = message.value()
+            if b'"final":false' in value:
+                continue
+            records += 1
+            size += len(value)
+            for found in set(ID.findall(value)):
+                name = found.decode()
+                if name in counts:
+                    counts[name] += 1
+    consumer.close()
+    return records, sum(1 for n in counts.values() if n == 1), size

@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""Measures Sluice, its peers and the limits on this machine; run.sh prepares what this needs. See README.md."""
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import backlog, faults, growth, latency, race, table
+from harness.bench import LANES, Bench
+from harness.servers import REPOSITORY, Servers
+from harness.tools import Tools
+
+SECTIONS = {"race": race.race, "latency": latency.latency, "full": growth.full_tables, "curves": growth.curves, "faults": faults.faults,
+            "backlog": backlog.backlog, "images": growth.distinct_images}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="smaller loads and fewer rounds: minutes instead of an hour")
+    parser.add_argument("--json", metavar="FILE", help="write the table there, as an array of objects")
+    parser.add_argument("--only", metavar="SECTION,...", help="only some of: " + ", ".join(SECTIONS))
+    parser.add_argument("--build", metavar="DIR", default=str(REPOSITORY / "build/release"), help="the Sluice to measure (build/release)")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[],
+                        help="a setting of the worker, SLUICE_WORKER_BATCH_RECORDS=2000 for example")
+    options = parser.parse_args()
+    options.sections = options.only.split(",") if options.only else list(SECTIONS)
+    unknown = set(options.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    options.settings = dict(one.split("=", 1) for one in options.set if "=" in one)
+    return options
+
+
+def configuration(options, bench):
+    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name")), "?")
+    print(f"\nThis machine: {os.cpu_count()} x {cpu}; Kafka and PostgreSQL of deploy/, on it too, fsync and synchronous_commit on.")
+    print(f"Sluice: {LANES} lanes, its defaults else{''.join(' ' + one for one in options.set)}. Go peer: 4 lanes, batches of 2,000, "
+          "binary COPY. Node peer: 1 process, binary COPY.")
+    print("The value is the median of the rounds, low and high are their extremes. A ratio is taken within a round.")
+    for name, why in bench.tools.missing.items():
+        print(f"Without the {name} peer: {why}")
+
+
+def main():
+    options = arguments()
+    start = time.monotonic()
+
+    def say(text):
+        print(f"{time.monotonic() - start:7.1f} s  {text}", flush=True)
+
+    work = Path(tempfile.mkdtemp(prefix="sluice-bench."))
+    work.chmod(0o711)  # the server of Postgres is another user when this one is root
+    servers, rows, failed = None, [], []
+    try:
+        tools = Tools(say)
+        say("the programs are built")
+        servers = Servers(work / "servers")
+        bench = Bench(servers, tools, work, options.quick, Path(options.build), say, options.settings)
+        for name in options.sections:
+            say(f"---- {name}")
+            rows += SECTIONS[name](bench)
+        failed = bench.failures
+        configuration(options, bench)
+        print("\n" + table.render(rows))
+        if options.json:
+            table.save(rows, options.json)
+    except BaseException:
+        for log in sorted(work.glob("*.log")):
+            print(f"---- the end of {log.name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
+        raise
+    finally:
+        if servers:
+            servers.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"\n{len(failed)} of the runs did not answer each request exactly once" if failed else "\nEvery run answered each request exactly once.")
+    for one in failed:
+        print(f"  {one}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
