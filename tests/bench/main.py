@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """Measures Sluice, its peers and the limits on this machine; run.sh prepares what this needs. See README.md."""
 import argparse
+import concurrent.futures
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from harness import backlog, faults, growth, latency, race, table
@@ -15,6 +18,7 @@ from harness.tools import Tools
 
 SECTIONS = {"race": race.race, "latency": latency.latency, "full": growth.full_tables, "curves": growth.curves, "faults": faults.faults,
             "backlog": backlog.backlog, "images": growth.distinct_images}
+WITHOUT_PEERS = ("faults", "images", "backlog", "curves", "full")  # the order in which a quick run has them, while the peers are built
 
 
 def arguments():
@@ -53,29 +57,39 @@ def main():
 
     work = Path(tempfile.mkdtemp(prefix="sluice-bench."))
     work.chmod(0o711)  # the server of Postgres is another user when this one is root
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
+    builder = concurrent.futures.ThreadPoolExecutor(1)
     servers, rows, failed = None, [], []
     try:
-        tools = Tools(say)
-        say("the programs are built")
+        tools = builder.submit(Tools, say)
+        if not options.quick:
+            tools.result()
         servers = Servers(work / "servers")
         bench = Bench(servers, tools, work, options.quick, Path(options.build), say, options.settings)
-        for name in options.sections:
+        sections = options.sections
+        if options.quick:
+            sections = [name for name in WITHOUT_PEERS if name in sections] + [name for name in sections if name not in WITHOUT_PEERS]
+        found = {}
+        for name in sections:
             say(f"---- {name}")
-            rows += SECTIONS[name](bench)
+            found[name] = SECTIONS[name](bench)
+        rows = [row for name in options.sections for row in found[name]]
         failed = bench.failures
         configuration(options, bench)
         print("\n" + table.render(rows))
         if options.json:
             table.save(rows, options.json)
-    except BaseException:
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
         for log in sorted(work.glob("*.log")):
             print(f"---- the end of {log.name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
-        raise
+        return 2
     finally:
         if servers:
             servers.stop()
         shutil.rmtree(work, ignore_errors=True)
-    print(f"\n{len(failed)} of the runs did not answer each request exactly once" if failed else "\nEvery run answered each request exactly once.")
+    print(f"\n{len(failed)} of the runs did not answer each request exactly once:" if failed
+          else "\nEvery run answered each request exactly once.")
     for one in failed:
         print(f"  {one}")
     return 1 if failed else 0

@@ -8,14 +8,19 @@ LANES = 2  # of Sluice: one for each of two cores, which is its default there
 
 class Bench:
     def __init__(self, servers, tools, work, quick, build, say, settings=None):
-        self.servers, self.tools, self.work, self.quick, self.build, self.say = servers, tools, work, quick, build, say
+        self.servers, self.work, self.quick, self.build, self.say = servers, work, quick, build, say
         self.settings = settings or {}
-        self.n = 30000 if quick else 200000
+        self.n = 20000 if quick else 200000
         self.rounds = 2 if quick else 5
         self.settle = 0.5 if quick else 2.0
         self.failures = []  # runs that were not complete, in words
+        self._tools = tools
         self.image = servers.push_image("bench/image")
-        self.rows = []
+
+    @property
+    def tools(self):
+        """The peers and the limit programs; waits until they are built."""
+        return self._tools.result()
 
     def world(self, prefix, **options):
         return World(self, prefix, **options)

@@ -3,7 +3,7 @@ import os
 import re
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from .workload import STRUCTURED
@@ -47,7 +47,7 @@ def send(brokers, topic, records):
         sent += 1
         if sent % 1000 == 0:
             producer.poll(0)
-    if producer.flush(60) or failures:
+    if producer.flush(300) or failures:
         raise RuntimeError(f"{topic}: not all was acknowledged: {failures[:1]}")
     return sent
 
@@ -64,6 +64,9 @@ class Growth:
     def __init__(self, data, topic, partitions):
         self.folders = [os.path.join(data, f"{topic}-{partition}") for partition in range(partitions)]
         self.listed, self.files = 0, []
+        until = time.monotonic() + 30
+        while not all(map(os.path.isdir, self.folders)) and time.monotonic() < until:
+            time.sleep(0.05)  # a topic is made before its folders are
 
     def bytes(self):
         if time.monotonic() - self.listed > 1:
@@ -84,7 +87,7 @@ def stable_offsets(brokers, topic, partitions):
 def read_results(brokers, topic, partitions, wanted):
     """Every committed final result: how many, how many of the wanted ids exactly once, bytes of values. A promotion that waited has
     answers that are not final before it."""
-    consumer = reader(brokers, **{"fetch.wait.max.ms": 50})
+    consumer = reader(brokers, **{"fetch.wait.max.ms": 50, "enable.partition.eof": True})
     counts = dict.fromkeys(wanted, 0)
     ends = {}
     for partition in range(partitions):
@@ -93,12 +96,13 @@ def read_results(brokers, topic, partitions, wanted):
             ends[partition] = high
     consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
     records = size = 0
-    quiet = time.monotonic()
-    while time.monotonic() - quiet < 1.5:
-        for message in consumer.consume(10000, 0.3):
+    until = time.monotonic() + 120
+    while ends and time.monotonic() < until:
+        for message in consumer.consume(10000, 0.1):
             if message.error():
+                if message.error().code() == KafkaError._PARTITION_EOF and message.offset() >= ends.get(message.partition(), 0):
+                    ends.pop(message.partition(), None)
                 continue
-            quiet = time.monotonic()
             value = message.value()
             if b'"final":false' in value:
                 continue

@@ -113,6 +113,11 @@ class Sluice:
         """Back to what was prepared, but for the topics."""
         self.servers.make_database(self.database, self.prepared)
 
+    def retire(self):
+        """Leaves nothing that autovacuum could turn to while another program runs."""
+        if self.database != self.prepared:
+            self.servers.sql(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+
     def make_topics(self):
         self.command(self.prepared, "topics", "create")
 
@@ -135,6 +140,9 @@ class Peer:
 
     def reset(self):
         self.servers.psql(self.database, BENCH / "sql/schema.sql")
+
+    def retire(self):
+        self.servers.sql("DROP TABLE peer.shard, peer.ledger, peer.dedup, peer.promotion, peer.environment", self.database)
 
     def start(self):
         environment = bare_environment() | {

@@ -31,15 +31,19 @@ def _limit(bench, what, *arguments):
 def _limits(bench, world, sluice):
     """The same rows and records as Sluice's, by libpq and by librdkafka alone; and the peers' rows, which are smaller."""
     servers, n, partitions = bench.servers, f"n={world.n}", f"partitions={world.topics.partitions}"
-    servers.make_database("limit")
-    database = f"db={servers.database_url('limit')}"
+    servers.make_database("bench_limit")
+    database = f"db={servers.database_url('bench_limit')}"
+    event, decision = servers.sql("SELECT avg(octet_length(input))::int, avg(octet_length(decision))::int FROM sluice.ledger WHERE topic = 2",
+                                  world.sluice.database, fetch=True)[0]
     plain = _limit(bench, "limit: rows by COPY", bench.tools.rows, database, n)
-    size = round(sluice["result_bytes"])
-    same = _limit(bench, "limit: rows as Sluice's", bench.tools.rows, database, n, f"decision={size}")
+    same = _limit(bench, "limit: rows as Sluice's", bench.tools.rows, database, n, f"event={event}", f"decision={decision}")
     world.new_topics(world.topics.results, world.topics.dead_letter)
+    size = round(sluice["result_bytes"])
     headers = max(0, round(sluice["kafka"] - sluice["result_bytes"] - 60))
     broker = _limit(bench, "limit: librdkafka alone", bench.tools.kafka, f"brokers={servers.brokers}", f"prefix={world.topics.prefix}", n,
                     partitions, f"size={size}", f"headers={headers}")
+    servers.sql("DROP DATABASE bench_limit WITH (FORCE)")
+    world.sluice.retire()
     return {"rows_per_second": plain["per_second"], "client_cpu": same["client_cpu"] + broker["client_cpu"], "rss": broker["rss"]}
 
 
@@ -48,6 +52,8 @@ def _one(bench, world, program, load):
     world.new_topics(world.topics.results, world.topics.dead_letter)
     result = bench.check(measure.throughput(bench.servers, program, load, world.topics), program.name)
     bench.tell(program.name, result)
+    if program is not world.sluice:
+        program.retire()
     return result
 
 
@@ -58,13 +64,15 @@ def race(bench):
     peers = _peers(bench, world.topics)
     for peer in peers:
         peer.prepare(load)
-    bench.say("once each, to warm the broker up; not counted")
-    for program in peers[:1] + [world.sluice]:
-        _one(bench, world, program, load)
+    if not bench.quick:
+        bench.say("once each, to warm the broker up; not counted")
+        for program in peers[:1] + [world.sluice]:
+            _one(bench, world, program, load)
+            program.retire()
     results = {program.name: [] for program in [world.sluice] + peers}
     limits = []
     for turn in range(bench.rounds):
-        for program in peers[:1] + [world.sluice] + peers[1:]:
+        for program in peers + [world.sluice]:
             if program.name != "Node peer" or turn < (1 if bench.quick else NODE_ROUNDS):
                 results[program.name].append(_one(bench, world, program, load))
         limits.append(_limits(bench, world, results["sluice"][-1]))

@@ -60,9 +60,11 @@ class Servers:
     # ---- Kafka ----
 
     def kafka_bytes(self):
-        """Bytes of all records of all logs, Kafka's own included."""
+        """Bytes of all records of all logs, Kafka's own included; not of topics that were removed."""
         total = 0
         for path, _, names in os.walk(self.folder / "kafka/data"):
+            if path.endswith("-delete"):
+                continue
             for name in names:
                 if name.endswith(".log"):
                     try:

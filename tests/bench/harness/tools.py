@@ -101,6 +101,7 @@ class Tools:
         self.missing = {}
         self.rows, self.kafka = limit("rows", "pq"), limit("kafka", "rdkafka")
         self.go, self.node = self._optional("Go", go_peer, say), self._optional("Node", node_peer, say)
+        say("the peers and the limit programs are built")
 
     def _optional(self, name, build, say):
         try:

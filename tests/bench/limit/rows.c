@@ -268,7 +268,7 @@ static void *work(void *argument) {
     const struct job *job = argument;
     PGconn *connection = connect_database(job->options);
     run(connection, "SET search_path = rows; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off");
-    prepare(connection, "fence", "UPDATE shard SET next_seq = $2, head = $3, position = $2 - 1 WHERE shard = $1 AND epoch = 1");
+    prepare(connection, "fence", "UPDATE shard SET next_seq = $2, head = $3, position = $2 WHERE shard = $1 AND epoch = 1");
     prepare(connection, "environment",
             "INSERT INTO environment (project_id, env, release_id, shard, seq, at) SELECT p, 1, r, $1::int, q, $2::timestamptz"
             " FROM unnest($3::int8[], $4::int4[], $5::int8[]) AS t (q, p, r) ON CONFLICT (project_id, env) DO UPDATE"
