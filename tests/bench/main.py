@@ -26,6 +26,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="smaller loads and fewer rounds: minutes instead of an hour")
     parser.add_argument("--json", metavar="FILE", help="write the table there, as an array of objects")
     parser.add_argument("--only", metavar="SECTION,...", help="only some of: " + ", ".join(SECTIONS))
+    parser.add_argument("--rounds", metavar="N", type=int, help="so many rounds of each section, instead of what it has by itself")
     parser.add_argument("--build", metavar="DIR", default=str(REPOSITORY / "build/release"), help="the Sluice to measure (build/release)")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[],
                         help="a setting of the worker, SLUICE_WORKER_BATCH_RECORDS=2000 for example")
@@ -65,7 +66,7 @@ def main():
         if not options.quick:
             tools.result()
         servers = Servers(work / "servers")
-        bench = Bench(servers, tools, work, options.quick, Path(options.build), say, options.settings)
+        bench = Bench(servers, tools, work, options.quick, Path(options.build), say, options.settings, options.rounds)
         sections = options.sections
         if options.quick:
             sections = [name for name in WITHOUT_PEERS if name in sections] + [name for name in sections if name not in WITHOUT_PEERS]

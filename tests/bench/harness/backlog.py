@@ -29,7 +29,7 @@ def _first_result(bench, world):
 
 def backlog(bench):
     unread = 100_000 if bench.quick else 1_000_000
-    rounds = 2 if bench.quick else 5
+    rounds = bench.rounds(2, 5)
     worlds = {name: bench.world(f"bench.{name}.", n=1000, partitions=1, lanes=1) for name in ("empty", "unread")}
     worlds["empty"].load(Workload(1, 1000))
     worlds["unread"].load(worlds["unread"].slice())

@@ -7,15 +7,18 @@ LANES = 2  # of Sluice: one for each of two cores, which is its default there
 
 
 class Bench:
-    def __init__(self, servers, tools, work, quick, build, say, settings=None):
+    def __init__(self, servers, tools, work, quick, build, say, settings=None, rounds=None):
         self.servers, self.work, self.quick, self.build, self.say = servers, work, quick, build, say
         self.settings = settings or {}
         self.n = 20000 if quick else 200000
-        self.rounds = 2 if quick else 5
+        self.asked_rounds = rounds
         self.settle = 0.5 if quick else 2.0
         self.failures = []  # runs that were not complete, in words
         self._tools = tools
         self.image = servers.push_image("bench/image")
+
+    def rounds(self, quick, full):
+        return self.asked_rounds or (quick if self.quick else full)
 
     @property
     def tools(self):

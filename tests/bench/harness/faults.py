@@ -112,7 +112,7 @@ def _kill_lanes(bench, world, traffic):
     waits = []
     worker = world.sluice.start()
     _wait_owned(world, world.sluice.lanes)
-    for _ in range(2 if bench.quick else 6):
+    for _ in range(bench.rounds(2, 6)):
         lanes = [pid for pid in process.family(worker.pid) if pid != worker.pid]
         before = _epochs(world)
         since = time.monotonic()
@@ -148,7 +148,7 @@ def faults(bench):
     traffic = Traffic(world, world.slice())
     waits = _kill_lanes(bench, world, traffic)
     rows.append(Row("kill -9 of a lane to the next result of its shards", "a second", waits, ("<=", KILL_REACH), "s"))
-    losses = [_lose_host(bench, world, traffic) for _ in range(1 if bench.quick else 3)]
+    losses = [_lose_host(bench, world, traffic) for _ in range(bench.rounds(1, 3))]
     rows.append(Row("loss of a host to the next result of its shards", "the session timeout, and 1 s", losses, ("<=", SESSION_TIMEOUT + 1), "s"))
     last = world.sluice.start()  # answers what is left
     _wait_owned(world, world.sluice.lanes)

@@ -35,7 +35,7 @@ def _bare(bench, topics, samples):
 
 def latency(bench):
     samples = 60 if bench.quick else 200
-    rounds = 1 if bench.quick else 3
+    rounds = bench.rounds(1, 3)
     world = bench.world("bench.lat.", n=samples + 20)
     load = world.slice()
     go = None

@@ -71,7 +71,7 @@ def race(bench):
             program.retire()
     results = {program.name: [] for program in [world.sluice] + peers}
     limits = []
-    for turn in range(bench.rounds):
+    for turn in range(bench.rounds(2, 5)):
         for program in peers + [world.sluice]:
             if program.name != "Node peer" or turn < (1 if bench.quick else NODE_ROUNDS):
                 results[program.name].append(_one(bench, world, program, load))
