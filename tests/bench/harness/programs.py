@@ -142,7 +142,7 @@ class Peer:
         self.servers.psql(self.database, BENCH / "sql/schema.sql")
 
     def retire(self):
-        self.servers.sql("DROP TABLE peer.shard, peer.ledger, peer.dedup, peer.promotion, peer.environment", self.database)
+        self.servers.sql("DROP TABLE IF EXISTS peer.shard, peer.ledger, peer.dedup, peer.promotion, peer.environment", self.database)
 
     def start(self):
         environment = bare_environment() | {

@@ -68,7 +68,7 @@ def race(bench):
         bench.say("once each, to warm the broker up; not counted")
         for program in peers[:1] + [world.sluice]:
             _one(bench, world, program, load)
-            program.retire()
+        world.sluice.retire()
     results = {program.name: [] for program in [world.sluice] + peers}
     limits = []
     for turn in range(bench.rounds(2, 5)):
