@@ -1,7 +1,7 @@
 /*
  * What Kafka costs at least: librdkafka alone, with the workload's requests and results of the same size.
  *
- *   kafka brokers=HOST:PORT prefix=bench. n=200000 batch=2000 size=800 headers=160 partitions=8 kilobytes=16384
+ *   kafka brokers=HOST:PORT prefix=bench. n=200000 batch=2000 size=800 headers=160 partitions=8 kilobytes=5120
  *
  * Reads n records of <prefix>requests and publishes as many results to <prefix>results, `batch` a transaction, in two
  * transactional producers that take turns. Prints one line of key=value; CPU seconds are per 100,000 records.
@@ -47,6 +47,7 @@ static rd_kafka_t *make_producer(const struct options *options, int number, cons
     set(configuration, "linger.ms", "5");
     set(configuration, "socket.nagle.disable", "true");
     set(configuration, "batch.num.messages", "10000");
+    set(configuration, "queue.buffering.max.kbytes", "4096");
     rd_kafka_conf_set_dr_msg_cb(configuration, delivered);
     rd_kafka_t *producer = make(RD_KAFKA_PRODUCER, configuration);
     must(rd_kafka_init_transactions(producer, WAIT_MS), "init_transactions");
@@ -66,7 +67,9 @@ static rd_kafka_t *make_consumer(const struct options *options, const char *topi
     set(configuration, "enable.auto.offset.store", "false");
     set(configuration, "auto.offset.reset", "earliest");
     set(configuration, "check.crcs", "true");
-    set(configuration, "queued.max.messages.kbytes", option(options, "kilobytes", "16384"));
+    set(configuration, "queued.max.messages.kbytes", option(options, "kilobytes", "5120")); /* these three as a lane has them */
+    set(configuration, "fetch.message.max.bytes", "262144");
+    set(configuration, "fetch.max.bytes", "1048576");
     rd_kafka_t *consumer = make(RD_KAFKA_CONSUMER, configuration);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
     for (int partition = 0; partition < partitions; partition++)
@@ -87,13 +90,18 @@ static void publish(rd_kafka_t *producer, const char *topic, int first, int n, c
     for (int i = 0; i < n; i++) {
         char key[24];
         (void)snprintf(key, sizeof key, "org/proj-%d", (first + i) % 1000);
-        rd_kafka_resp_err_t error = rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION((first + i) % partitions), RD_KAFKA_V_KEY(key, strlen(key)),
-            RD_KAFKA_V_VALUE(result->value, result->value_size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_HEADER("ce_type", result->header, (ssize_t)(result->header_size / 4)),
-            RD_KAFKA_V_HEADER("ce_time", result->header, (ssize_t)(result->header_size / 4)),
-            RD_KAFKA_V_HEADER("ce_outcome", result->header, (ssize_t)(result->header_size / 4)),
-            RD_KAFKA_V_HEADER("ce_ledgerhash", result->header, (ssize_t)(result->header_size / 4)), RD_KAFKA_V_END);
+        rd_kafka_resp_err_t error;
+        do {
+            error = rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION((first + i) % partitions),
+                                      RD_KAFKA_V_KEY(key, strlen(key)), RD_KAFKA_V_VALUE(result->value, result->value_size),
+                                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                      RD_KAFKA_V_HEADER("ce_type", result->header, (ssize_t)(result->header_size / 4)),
+                                      RD_KAFKA_V_HEADER("ce_time", result->header, (ssize_t)(result->header_size / 4)),
+                                      RD_KAFKA_V_HEADER("ce_outcome", result->header, (ssize_t)(result->header_size / 4)),
+                                      RD_KAFKA_V_HEADER("ce_ledgerhash", result->header, (ssize_t)(result->header_size / 4)),
+                                      RD_KAFKA_V_END);
+            if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) (void)rd_kafka_poll(producer, 5);
+        } while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL);
         if (error) die("produce", rd_kafka_err2str(error));
     }
     must(rd_kafka_commit_transaction(producer, WAIT_MS), "commit_transaction");
