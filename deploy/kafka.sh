@@ -7,8 +7,9 @@
 #   kafka.sh status DIR        prints host:port and exits 0 if it runs, 1 if not
 #   kafka.sh stop DIR          stops it and waits until it is gone; the data stays
 #
-# DIR holds pid, port, server.properties, server.log and data/. Environment: SLUICE_CACHE (default
-# ${XDG_CACHE_HOME:-$HOME/.cache}/sluice), SLUICE_KAFKA_HEAP (512m), JAVA_HOME.
+# DIR holds pid, port, server.properties, server.log and data/; what stands in a file extra.properties there goes before our
+# own settings. Environment: SLUICE_CACHE (default ${XDG_CACHE_HOME:-$HOME/.cache}/sluice), SLUICE_KAFKA_HEAP (512m),
+# SLUICE_KAFKA_CLUSTER_ID (22 characters, the same for all nodes of a cluster; default a new one), JAVA_HOME.
 set -euo pipefail
 
 version=4.1.1
@@ -111,6 +112,8 @@ log.cleaner.dedupe.buffer.size=4194304
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 CONFIGURATION
+    # Of two lines with one key the last counts.
+    if [ -f "$1/extra.properties" ]; then cat "$1/extra.properties" >>"$1/server.properties"; fi
     cat >"$1/log4j2.properties" <<CONFIGURATION
 rootLogger.level=WARN
 rootLogger.appenderRef.file.ref=file
@@ -131,7 +134,7 @@ attempt() { # folder, port, controller port, JVM flags...
     mapfile -t flags < <(jvm_flags; shift 3; [ $# = 0 ] || printf '%s\n' "$@")
     if [ ! -f "$dir/data/meta.properties" ]; then
         "$java" "${flags[@]/*ArchiveClassesAtExit*/-Xshare:auto}" -cp "$(class_path)" kafka.tools.StorageTool format \
-            -t "$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c 1-22)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+            -t "${SLUICE_KAFKA_CLUSTER_ID:-$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c 1-22)}" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
             { cat "$dir/format.log" >&2; fail "Kafka could not format $dir/data"; }
     fi
     : >"$dir/server.log"
@@ -169,7 +172,7 @@ halt() {
     rm -f "$1/pid"
 }
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd); }
 
 case "${1:-}:$#" in

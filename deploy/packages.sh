@@ -1,11 +1,12 @@
 #!/bin/bash
-# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint|bench ...
+# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint|bench|faults ...
 # The one list of what Sluice needs. Does nothing (and asks for nothing) when all are there.
 #   build  compile both programs
 #   run    run them here: Kafka, Postgres and a registry on this machine
 #   test   build and run the tests
 #   lint   tests/run.sh lint, runtime and coverage
 #   bench  tests/run.sh bench, in which PyPI's pip fetches toolchains that Debian has too old
+#   faults tests/run.sh faults
 # --list prints the names instead, for a Dockerfile or an image of one's own.
 set -euo pipefail
 
@@ -15,6 +16,7 @@ run=(ca-certificates curl default-jre-headless maven postgresql docker-registry 
 test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yaml)
 lint=(clang clang-format clang-tidy cppcheck gcovr valgrind)
 bench=(python3-pip)
+faults=(faketime)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
 
@@ -27,11 +29,12 @@ for argument in "$@"; do
     test) packages+=("${test[@]}") ;;
     lint) packages+=("${lint[@]}") ;;
     bench) packages+=("${bench[@]}") ;;
+    faults) packages+=("${faults[@]}") ;;
     --list) list=yes ;;
-    *) fail "unknown set '$argument'; say build, run, test, lint or bench" ;;
+    *) fail "unknown set '$argument'; say build, run, test, lint, bench or faults" ;;
     esac
 done
-[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test, lint or bench"
+[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test, lint, bench or faults"
 if [ $list = yes ]; then printf '%s\n' "${packages[@]}"; exit; fi
 
 command -v dpkg-query >/dev/null || fail "this is not Debian; install what answers to: ${packages[*]}"

@@ -6,10 +6,14 @@
 #   postgres.sh status DIR        prints the URL and exits 0 if it runs, 1 if not
 #   postgres.sh stop DIR          stops it and waits until it is gone; the data stays
 #   postgres.sh purge DIR         stops it and removes the data
+#   postgres.sh standby DIR PRIMARY [PORT]  makes a streaming standby of the server in the folder PRIMARY, anew each time, and
+#                                 starts it; its application_name is the last part of DIR
+#   postgres.sh promote DIR       makes a standby the primary
 #
 # DIR holds pid, url (database and superuser "sluice"), server.log and data/. PostgreSQL refuses to run as root: for root it
 # runs as the user "postgres", and when that user cannot enter DIR, data/ is a link to a folder of its own in /var/tmp.
-# Environment: SLUICE_POSTGRES_BIN (default: the newest of /usr/lib/postgresql/*/bin, else PATH).
+# Environment: SLUICE_POSTGRES_BIN (default: the newest of /usr/lib/postgresql/*/bin, else PATH), SLUICE_POSTGRES_VOLUME (a
+# folder, on a disk of its own say, below which the data shall lie), SLUICE_POSTGRES_INITDB (further options for initdb).
 set -euo pipefail
 . "$(dirname "$0")/server.sh"
 
@@ -33,7 +37,12 @@ as_server() { # command...
 
 make_data_folder() { # DIR
     local elsewhere
-    if [ "$(id -u)" != 0 ]; then
+    if [ -n "${SLUICE_POSTGRES_VOLUME-}" ]; then
+        rm -rf "$SLUICE_POSTGRES_VOLUME/data"
+        mkdir -m 700 "$SLUICE_POSTGRES_VOLUME/data"
+        if [ "$(id -u)" = 0 ]; then chown postgres:postgres "$SLUICE_POSTGRES_VOLUME/data"; fi
+        ln -s "$SLUICE_POSTGRES_VOLUME/data" "$1/data"
+    elif [ "$(id -u)" != 0 ]; then
         mkdir -m 700 "$1/data"
     elif as_server test -x "$1"; then
         install -d -m 700 -o postgres -g postgres "$1/data"
@@ -54,7 +63,7 @@ make_cluster() { # DIR
     if [ "$(id -u)" = 0 ]; then chown postgres "$password_file"; fi
     # The caller's own working directory may be closed to that user as well.
     (cd / && as_server "$programs/initdb" -D "$(data_of "$1")" -U sluice --pwfile="$password_file" -A scram-sha-256 \
-        -E UTF8 --locale=C.UTF-8 --no-sync) >"$1/initdb.log" 2>&1 ||
+        -E UTF8 --locale=C.UTF-8 --no-sync ${SLUICE_POSTGRES_INITDB-}) >"$1/initdb.log" 2>&1 ||
         { rm -f "$password_file"; cat "$1/initdb.log" >&2; fail "initdb could not make a cluster in $1/data"; }
     rm -f "$password_file"
     cat >>"$1/data/postgresql.conf" <<CONFIGURATION
@@ -68,6 +77,18 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a %e '
 CONFIGURATION
     touch "$1/made"
+}
+
+make_standby() { # DIR PRIMARY
+    local port
+    port=$(cat "$2/port")
+    remove_data "$1"
+    make_data_folder "$1"
+    cp "$2/password" "$1/password"
+    (cd / && PGPASSWORD=$(cat "$1/password") as_server "$programs/pg_basebackup" -D "$(data_of "$1")" -X stream -c fast --no-sync -R \
+        -d "host=127.0.0.1 port=$port user=sluice application_name=$(basename "$1")") >"$1/basebackup.log" 2>&1 ||
+        { cat "$1/basebackup.log" >&2; fail "pg_basebackup could not copy the server on port $port"; }
+    touch "$1/made" "$1/database"
 }
 
 data_of() { readlink -f "$1/data"; } # what the server's command line names
@@ -84,7 +105,7 @@ remove_data() { # DIR
 running() { [ -e "$1/data" ] && living "$1/pid" "-D $(data_of "$1")"; }
 
 ready() { # DIR: what this very process (a killed one leaves its file behind) says of itself
-    [ "$(sed -n '1p;8p' "$1/data/postmaster.pid" 2>/dev/null | tr -d ' \n')" = "$(cat "$1/pid")ready" ]
+    [[ "$(sed -n '1p;8p' "$1/data/postmaster.pid" 2>/dev/null | tr -d ' \n')" =~ ^$(cat "$1/pid")(ready|standby)$ ]]
 }
 
 attempt() { # DIR port
@@ -135,6 +156,12 @@ start() { # DIR port
     fail "PostgreSQL did not start; see $dir/server.log"
 }
 
+promote() { # DIR
+    find_programs
+    (cd / && as_server "$programs/pg_ctl" -D "$(data_of "$1")" -t 60 promote) >"$1/promote.log" 2>&1 ||
+        { cat "$1/promote.log" >&2; fail "the server in $1 could not be promoted"; }
+}
+
 make_database() { # DIR port
     [ ! -e "$1/database" ] || return 0
     PGPASSWORD=$(cat "$1/password") "$programs/createdb" -h 127.0.0.1 -p "$2" -U sluice sluice 2>"$1/createdb.log" ||
@@ -156,7 +183,7 @@ halt() { # DIR
     rm -f "$1/pid"
 }
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd -P); }
 
 case "${1:-}:$#" in
@@ -166,6 +193,14 @@ case "${1:-}:$#" in
         halt "$dir"
         start "$dir" "${3:-0}"
         ;;
+    standby:3 | standby:4)
+        dir=$(absolute "$2")
+        halt "$dir"
+        find_programs
+        make_standby "$dir" "$(absolute "$3")"
+        start "$dir" "${4:-0}"
+        ;;
+    promote:2) promote "$(absolute "$2")" ;;
     status:2) [ -d "$2" ] && dir=$(absolute "$2") && running "$dir" >/dev/null && cat "$dir/url" ;;
     stop:2) if [ -d "$2" ]; then halt "$(absolute "$2")"; fi ;;
     purge:2)

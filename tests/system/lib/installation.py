@@ -41,8 +41,8 @@ def free_port():
 
 
 class Installation:
-    def __init__(self, shards=4, policy=POLICY, name="t"):
-        self.stack = stack()
+    def __init__(self, shards=4, policy=POLICY, name="t", servers=None):
+        self.stack = servers or stack()
         unique = name + uuid.uuid4().hex[:8]
         self.prefix, self.schema, self.group, self.shards = unique + ".", unique, unique, shards
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-installation."))
