@@ -1,0 +1,193 @@
+"""The load of a seed, and two who watch it: what Kafka acknowledged, what a read_committed consumer saw while things went wrong,
+and whether a position ever went back."""
+import contextlib
+import threading
+import time
+import traceback
+
+import psycopg2
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from checks import forms
+from lib import events, registry
+from lib.traffic import Traffic
+
+
+class Load(Traffic):
+    """The mixed stream of lib.traffic through the producers' link. Every release is of an image of its own, so that registries are
+    asked all the time. An event that was not acknowledged is sent again, as a client would do it."""
+
+    def __init__(self, sluice, brokers, seed, rate=150):
+        super().__init__(sluice, rate=rate, seed=seed)
+        self.brokers, self.seed = brokers, seed
+        self.acknowledged = {}  # (topic, partition) -> {offset: value}
+        self.refused, self.resent, self.fatal, self.pushed, self.push_failed, self.waiting = [], 0, 0, 0, 0, 0
+        self.images, self.broken = [self.image], False  # broken: the producer has a fatal error
+        self.producer = self.make_producer()
+        threading.Thread(target=self.push_images, daemon=True).start()
+
+    def make_producer(self):
+        return Producer({"bootstrap.servers": self.brokers, "acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random",
+                         "linger.ms": 1, "message.timeout.ms": 30000, "socket.timeout.ms": 10000, "reconnect.backoff.max.ms": 500,
+                         "log_level": 0, "error_cb": self.failed})
+
+    def failed(self, error):
+        self.broken = self.broken or error.fatal()
+
+    def push_images(self):
+        """Straight to the registry; a push that fails leaves its digest unknown there, and a release may well name such a one."""
+        number = 0
+        while not self.ended.wait(0.08):
+            number += 1
+            try:
+                self.images.append(registry.push(self.sluice.stack.images.address, "acme/shop", f"{self.sluice.schema}/{number}"))
+                self.pushed += 1
+            except (OSError, ValueError):
+                self.push_failed += 1
+                self.images.append(registry.image_bytes(f"{self.sluice.schema}/{number}")[2])
+
+    def build(self, project, sha):
+        artifact = events.artifact(digest=self.images[-1], uri=f"{self.sluice.stack.registry}/acme/shop:1")
+        return events.build(project, events.manifest(sha, [artifact], indent=None))
+
+    def delivered(self, error, message, sent):
+        self.waiting -= 1
+        if error:
+            self.refused.append(sent)
+        else:
+            topic = message.topic().removeprefix(self.sluice.prefix)
+            self.acknowledged.setdefault((topic, message.partition()), {})[message.offset()] = sent[3]
+
+    def produce(self, topic, key, headers, value, partition):
+        sent = (topic, key, headers, value, partition)
+        where = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self.producer.produce(self.sluice.prefix + topic, value=value, key=key, headers=headers,
+                                      on_delivery=lambda error, message: self.delivered(error, message, sent), **where)
+                self.waiting += 1
+                return
+            except BufferError:
+                self.producer.poll(0.1)
+            except KafkaException:
+                self.replace_producer()
+
+    def replace_producer(self):
+        """After a fatal error; what it still held is refused and sent again."""
+        self.fatal, self.broken = self.fatal + 1, False
+        old, self.producer = self.producer, self.make_producer()
+        with contextlib.suppress(KafkaException):
+            old.purge()
+            old.flush(5)
+
+    def send_again(self):
+        if self.broken:
+            self.replace_producer()
+        again, self.refused = self.refused, []
+        for sent in again:
+            self.resent += 1
+            self.produce(*sent)
+
+    def run(self):
+        try:
+            started, count = time.monotonic(), 0
+            while not self.ended.is_set():
+                for event in self.step():
+                    if event is None:
+                        self.produce("requests", b"x", [], b"rubbish", self.random.randrange(self.sluice.shards))
+                    else:
+                        self.produce(event.topic, *event.record(), event.partition)
+                        self.old = (self.old + [event])[-200:]
+                    count += 1
+                self.producer.poll(0)
+                self.send_again()
+                ahead = count / self.rate - (time.monotonic() - started)
+                if ahead > 0:
+                    time.sleep(ahead)
+                elif ahead < -1:  # Kafka was away: no flood afterwards
+                    started = time.monotonic() - count / self.rate
+            deadline = time.monotonic() + 120
+            while (self.waiting or self.refused) and time.monotonic() < deadline:
+                self.producer.flush(1)
+                self.send_again()
+            if self.waiting or self.refused:
+                raise TimeoutError(f"{self.waiting + len(self.refused)} events were not acknowledged within 120 s")
+            self.sent = count
+        except Exception:  # pylint: disable=broad-except
+            self.error = traceback.format_exc()
+
+    def missing(self, shard):
+        """Acknowledged records that a shard's input topics do not hold."""
+        for topic, log in ((forms.BUILDS, shard.inputs[forms.BUILDS]), (forms.REQUESTS, shard.inputs[forms.REQUESTS])):
+            name = "builds" if topic == forms.BUILDS else "requests"
+            found = {record.offset: record.value for record in log.records}
+            for offset, value in self.acknowledged.get((name, shard.number), {}).items():
+                if found.get(offset) != value:
+                    yield f"{name}@{shard.number}/{offset} was acknowledged and is not there"
+
+
+class Witness(threading.Thread):
+    """Reads the answers as they are committed, all the time, past the proxies."""
+
+    def __init__(self, sluice):
+        super().__init__(daemon=True)
+        self.ended, self.error, self.seen = threading.Event(), None, {}
+        self.prefix = sluice.prefix
+        self.consumer = Consumer({"bootstrap.servers": sluice.stack.brokers, "group.id": "witness", "isolation.level": "read_committed",
+                                  "enable.auto.commit": False, "auto.offset.reset": "error", "reconnect.backoff.max.ms": 500,
+                                  "log_level": 0})
+        self.consumer.assign([TopicPartition(self.prefix + topic, number, 0) for topic in ("results", "dead-letter")
+                              for number in range(sluice.shards)])
+
+    def run(self):
+        while not self.ended.is_set():
+            for message in self.consumer.consume(500, 0.2):
+                if message.error():
+                    continue  # a broker is away; what matters is compared at the end
+                headers = dict(message.headers() or [])
+                self.seen.setdefault((message.topic().removeprefix(self.prefix), message.partition()), []).append(
+                    (message.offset(), int(headers["ce_ledgersequence"]), headers["ce_ledgerhash"]))
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
+        self.consumer.close()
+        return sum(map(len, self.seen.values()))
+
+    def differences(self, shard):
+        """What it saw and what is not, or no longer, so."""
+        for topic, log in (("results", shard.results), ("dead-letter", shard.dead_letters)):
+            final = {record.offset: (int(record.header("ce_ledgersequence")), record.header("ce_ledgerhash")) for record in log.records}
+            last = 0
+            for offset, sequence, digest in self.seen.get((topic, shard.number), []):
+                if sequence <= last:
+                    yield f"{topic}@{shard.number}/{offset}: sequence {sequence} was read after {last}"
+                last = sequence
+                if final.get(offset) != (sequence, digest):
+                    yield f"{topic}@{shard.number}/{offset}: sequence {sequence} was read as committed; now it is {final.get(offset)}"
+
+
+class Positions(threading.Thread):
+    """Looks at the shards' rows while things go wrong: nothing in them ever goes back."""
+
+    def __init__(self, sluice):
+        super().__init__(daemon=True)
+        self.sluice, self.ended, self.last, self.back, self.looks = sluice, threading.Event(), {}, [], 0
+
+    def run(self):
+        while not self.ended.wait(0.4):
+            try:
+                rows = self.sluice.rows("SELECT shard, epoch, sequence, builds_position, requests_position FROM shard")
+            except psycopg2.Error:
+                continue
+            self.looks += 1
+            for shard, *now in rows:
+                before = self.last.get(shard, now)
+                if any(new < old for new, old in zip(now, before)):
+                    self.back.append(f"shard {shard}: epoch, sequence and positions went from {before} to {now}")
+                self.last[shard] = now
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
+        return self.back

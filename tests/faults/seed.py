@@ -1,0 +1,210 @@
+"""One seed: a fleet under load, its faults, healing, and the judgement."""
+import os
+import random
+import shutil
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import psycopg2
+
+from checks.check import check
+from lib.installation import Installation
+from kinds import KINDS, NoEffect
+from load import Load, Positions, Witness
+from schedule import plan
+from servers import wait
+
+SHARDS = 6
+RATE = 120       # events a second
+WARM_UP = 1.5    # seconds of peace before
+COOL_DOWN = 1    # and of load after the last fault
+SETTLE = 120     # seconds after healing until everything must be answered
+LEAST = 3        # faults of a seed that must take effect
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+class Field:
+    """What a fault may touch."""
+
+    def __init__(self, servers, seed):
+        self.servers, self.seed, self.locks, self.guard = servers, seed, {}, threading.Lock()
+        self.sluice = Installation(shards=SHARDS, name="f", servers=servers)
+        self.workers, self.jumping, self.clock = [], None, self.sluice.folder / "clock"
+
+    def lock(self, name):
+        with self.guard:
+            return self.locks.setdefault(name, threading.RLock())
+
+    def start_workers(self, jump):
+        """Two; the clock of the second can be set if `jump`."""
+        environment = self.servers.worker_environment()
+        self.workers.append(self.sluice.worker("w1", ready=False, **environment))
+        second = self.sluice.worker("w2", start=False)
+        second.environment |= environment
+        self.workers[0].environment |= environment
+        if jump and (library := find_faketime()):
+            self.set_clock(0)
+            second.environment |= preload(library, self.sluice.stack.worker) | {
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "DONT_FAKE_MONOTONIC": "1"}
+            self.jumping = second
+        self.workers.append(second.start(ready=False))
+        for worker in self.workers:
+            worker.wait_ready(60)
+
+    def set_clock(self, seconds):
+        new = self.clock.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        os.replace(new, self.clock)
+
+    def ask(self, sql, seconds=20):
+        """Postgres, as soon as it answers."""
+        def attempt():
+            try:
+                return [self.sluice.rows(sql)]
+            except psycopg2.Error:
+                return None
+        return wait("Postgres answers", attempt, seconds)[0]
+
+    def epochs(self):
+        return int(self.ask("SELECT sum(epoch) FROM shard")[0][0])
+
+    def heal(self):
+        self.servers.heal()
+        for worker in self.workers:
+            worker.resume_all()
+            if not worker.running():
+                worker.start(ready=False)
+
+
+def find_faketime():
+    for folder in Path("/usr/lib").glob("*/faketime"):
+        if (folder / "libfaketime.so.1").exists():
+            return folder / "libfaketime.so.1"
+    return None
+
+
+def preload(library, program):
+    """A program with AddressSanitizer wants that loaded first."""
+    with open(program, "rb") as file:
+        sanitized = b"libasan.so" in file.read()
+    asan = next(Path("/usr/lib").glob("gcc/*/*/libasan.so"), None) if sanitized else None
+    return {"LD_PRELOAD": f"{asan.resolve()} {library}" if asan else str(library)}
+
+
+class Outcome:
+    def __init__(self):
+        self.met, self.missed, self.problems, self.story = [], [], [], []
+
+    def say(self, text):
+        self.story.append(text)
+        print(f"    {text}", flush=True)
+
+
+def inject(field, planned, outcome, started):
+    """In a thread of its own."""
+    time.sleep(max(0, started + planned.at - time.monotonic()))
+    try:
+        said = KINDS[planned.kind](field, random.Random(f"{field.seed}/{planned.number}"))
+        outcome.met.append(planned.kind)
+    except NoEffect as nothing:
+        said = f"no effect: {nothing}"
+        outcome.missed.append((planned.kind, str(nothing)))
+    except Exception:  # pylint: disable=broad-except
+        said = "went wrong itself"
+        outcome.problems.append(f"{planned.kind}: {traceback.format_exc()}")
+    outcome.say(f"+{planned.at:5.1f} to {time.monotonic() - started:5.1f} s  {planned.kind:27} {said}")
+
+
+def storm(field, outcome, planned):
+    started = time.monotonic()
+    threads = [threading.Thread(target=inject, args=(field, one, outcome, started), daemon=True) for one in planned]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(240)
+    stuck = sum(thread.is_alive() for thread in threads)
+    if stuck:
+        raise TimeoutError(f"{stuck} faults did not end within 240 s")
+
+
+def watched(world, load, witness, problems):
+    """The world with the judgement of those who watched, a shard at a time."""
+    def shards(of):
+        for shard in of:
+            problems.extend(load.missing(shard))
+            problems.extend(witness.differences(shard))
+            yield shard
+    world.shards = shards(world.shards)
+    return world
+
+
+def judge(field, outcome, load, witness, positions):
+    sluice, began = field.sluice, time.monotonic()
+    sluice.settle(SETTLE)
+    settled = time.monotonic() - began
+    for worker in field.workers:  # the checker wants a world at rest
+        status = worker.stop(60)
+        if status:
+            outcome.problems.append(f"{worker.name} ended with {status} when it was told to stop")
+    sluice.settle(30)
+    seen = witness.stop()
+    outcome.problems.extend(positions.stop())
+    report = check(watched(sluice.world(), load, witness, outcome.problems))
+    outcome.problems.extend(map(str, report.violations[:25]))
+    if report.count > 25:
+        outcome.problems.append(f"{report.count} violations in all")
+    if report.inputs < sum(map(len, load.acknowledged.values())) or not report.answers:
+        outcome.problems.append(f"{report.inputs} inputs and {report.answers} answers to {load.sent} events: the load did not get through")
+    outcome.say(f"{load.sent} events ({load.resent} sent again, {load.fatal} producers replaced), {report.inputs} inputs, {report.rows} rows,"
+                f" {report.answers} answers, {seen} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s")
+
+
+def run(servers, seed, keep):
+    """The seed's outcome; its folder stays when there were problems, or when told to."""
+    outcome, planned = Outcome(), plan(seed)
+    field = Field(servers, seed)
+    load = witness = positions = None
+    try:
+        field.start_workers(any(one.kind == "clock-jump" for one in planned))
+        load, witness = Load(field.sluice, ",".join(servers.kafka.producer_link.addresses), seed, RATE), Witness(field.sluice)
+        positions = Positions(field.sluice)
+        for thread in (load, witness, positions):
+            thread.start()
+        time.sleep(WARM_UP)
+        storm(field, outcome, planned)
+        field.heal()
+        time.sleep(COOL_DOWN)
+        load.stop()
+        judge(field, outcome, load, witness, positions)
+        if len(outcome.met) < LEAST:
+            outcome.problems.append(f"only {len(outcome.met)} faults took effect")
+    except Exception:  # pylint: disable=broad-except
+        outcome.problems.append(traceback.format_exc())
+    finally:
+        for one in (load, witness, positions):
+            if one:
+                one.ended.set()
+        field.sluice.close(keep_logs=True)
+    if outcome.problems or keep:
+        keep_servers_logs(servers, field.sluice.folder)
+    else:
+        shutil.rmtree(field.sluice.folder, ignore_errors=True)
+        clean(field)
+    return outcome, field.sluice.folder
+
+
+def keep_servers_logs(servers, folder):
+    for log in servers.folder.glob("*/*.log"):
+        shutil.copy(log, folder / f"{log.parent.name}-{log.name}")
+
+
+def clean(field):
+    """The disks are small: what this seed wrote goes."""
+    sluice = field.sluice
+    for link in field.servers.links.values():
+        link.cut()
+    sluice.rows(f'DROP SCHEMA "{sluice.schema}" CASCADE')
+    field.servers.kafka.delete_topics(sluice.prefix)
