@@ -2,6 +2,7 @@
 import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 import traceback
@@ -22,7 +23,6 @@ WARM_UP = 1.5    # seconds of peace before
 COOL_DOWN = 1    # and of load after the last fault
 SETTLE = 120     # seconds after healing until everything must be answered
 LEAST = 3        # faults of a seed that must take effect
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 class Field:
@@ -46,7 +46,7 @@ class Field:
         self.workers[0].environment |= environment
         if jump and (library := find_faketime()):
             self.set_clock(0)
-            second.environment |= preload(library, self.sluice.stack.worker) | {
+            second.environment |= preload([library, clock_waits(self.servers.folder)], self.sluice.stack.worker) | {
                 "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "DONT_FAKE_MONOTONIC": "1"}
             self.jumping = second
@@ -86,12 +86,20 @@ def find_faketime():
     return None
 
 
-def preload(library, program):
+def clock_waits(folder):
+    """Builds what libfaketime lacks; see clock_waits.c."""
+    built = folder / "clock_waits.so"
+    if not built.exists():
+        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", built, Path(__file__).with_name("clock_waits.c")], check=True)
+    return built
+
+
+def preload(libraries, program):
     """A program with AddressSanitizer wants that loaded first."""
     with open(program, "rb") as file:
         sanitized = b"libasan.so" in file.read()
     asan = next(Path("/usr/lib").glob("gcc/*/*/libasan.so"), None) if sanitized else None
-    return {"LD_PRELOAD": f"{asan.resolve()} {library}" if asan else str(library)}
+    return {"LD_PRELOAD": " ".join(map(str, ([asan.resolve()] if asan else []) + libraries))}
 
 
 class Outcome:
@@ -187,11 +195,10 @@ def run(servers, seed, keep):
         for one in (load, witness, positions):
             if one:
                 one.ended.set()
-        field.sluice.close(keep_logs=True)
-    if outcome.problems or keep:
-        keep_servers_logs(servers, field.sluice.folder)
-    else:
-        shutil.rmtree(field.sluice.folder, ignore_errors=True)
+        if outcome.problems or keep:
+            keep_servers_logs(servers, field.sluice.folder)
+        field.sluice.close(keep_logs=bool(outcome.problems or keep))
+    if not outcome.problems:
         clean(field)
     return outcome, field.sluice.folder
 
