@@ -66,14 +66,18 @@ def kill_supervisor(field, random):
     return f"{worker.name}{' with its lanes' if whole else ''}, away for {away:.1f} s"
 
 
-def hold(pids, seconds):
-    """SIGSTOP, and SIGCONT afterwards; how many stood still all the time."""
+def hold(pids, seconds, enough=lambda: True):
+    """SIGSTOP, and SIGCONT afterwards, some seconds later if it was not enough by then; how many stood still all the time."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGSTOP)
         except ProcessLookupError:
             pass
     time.sleep(seconds)
+    try:
+        wait("it is enough", enough, 15)
+    except TimeoutError:
+        pass
     still = sum(state_of(pid) == "T" for pid in pids)
     for pid in pids:
         try:
@@ -107,10 +111,12 @@ def stop_worker(field, random):
 def rebalance_storm(field, random):
     """Workers come and go."""
     before, gone = field.epochs(), []
-    for number in range(random.randint(3, 5)):
+    for number in range(random.randint(3, 4)):
         extra = field.sluice.worker(f"extra{number}-{random.randrange(1000)}", lanes=random.randint(1, 2), ready=False,
                                     **field.servers.worker_environment())
-        time.sleep(random.uniform(0.8, 2.5))
+        deadline = time.monotonic() + random.uniform(1, 8)  # some come and go before they have got anything
+        while time.monotonic() < deadline and "event=assigned" not in extra.log_text():
+            time.sleep(0.1)
         if random.random() < 0.5:
             extra.kill()
             gone.append("killed")
@@ -368,7 +374,7 @@ def registry_stall(field, random):
     images = field.servers.images
     with images.lock:
         before, seconds = images.link.passed(UP), random.uniform(2, 6)
-        still = hold([images.pid], seconds)
+        still = hold([images.pid], seconds, lambda: images.link.passed(UP) > before)
         asked = images.link.passed(UP) - before
     if not still or not asked:
         raise NoEffect("nobody asked")
@@ -382,7 +388,7 @@ def registry_answers(status, *headers):
             link.start_answers(status, headers)
             time.sleep(random.uniform(2, 5))
             try:
-                wait("somebody asks", link.touched, 8)
+                wait("somebody asks", link.touched, 15)
             except TimeoutError:
                 pass
             met = link.end()
@@ -409,7 +415,7 @@ def link_fault(name, mode):
                 link.end()
                 link.start(mode, random)
                 try:
-                    wait("somebody is met", link.touched, 6)
+                    wait("somebody is met", link.touched, 20)
                 except TimeoutError:
                     pass
             met = link.end()

@@ -1,6 +1,6 @@
 """The load of a seed, and two who watch it: what Kafka acknowledged, what a read_committed consumer saw while things went wrong,
 and whether a position ever went back."""
-import contextlib
+import itertools
 import threading
 import time
 import traceback
@@ -21,7 +21,8 @@ class Load(Traffic):
         super().__init__(sluice, rate=rate, seed=seed)
         self.brokers, self.seed = brokers, seed
         self.acknowledged = {}  # (topic, partition) -> {offset: value}
-        self.refused, self.resent, self.fatal, self.pushed, self.push_failed, self.waiting = [], 0, 0, 0, 0, 0
+        self.refused, self.resent, self.fatal, self.pushed, self.push_failed = [], 0, 0, 0, 0
+        self.waiting, self.numbers, self.retired = {}, itertools.count(), []
         self.images, self.broken = [self.image], False  # broken: the producer has a fatal error
         self.producer = self.make_producer()
         threading.Thread(target=self.push_images, daemon=True).start()
@@ -29,10 +30,10 @@ class Load(Traffic):
     def make_producer(self):
         return Producer({"bootstrap.servers": self.brokers, "acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random",
                          "linger.ms": 1, "message.timeout.ms": 30000, "socket.timeout.ms": 10000, "reconnect.backoff.max.ms": 500,
-                         "log_level": 0, "error_cb": self.failed})
+                         "log_level": 0, "error_cb": lambda error, which=self.fatal: self.failed(error, which)})
 
-    def failed(self, error):
-        self.broken = self.broken or error.fatal()
+    def failed(self, error, which):
+        self.broken = self.broken or (error.fatal() and which == self.fatal)
 
     def push_images(self):
         """Straight to the registry; a push that fails leaves its digest unknown there, and a release may well name such a one."""
@@ -50,22 +51,22 @@ class Load(Traffic):
         artifact = events.artifact(digest=self.images[-1], uri=f"{self.sluice.stack.registry}/acme/shop:1")
         return events.build(project, events.manifest(sha, [artifact], indent=None))
 
-    def delivered(self, error, message, sent):
-        self.waiting -= 1
-        if error:
-            self.refused.append(sent)
-        else:
+    def delivered(self, error, message, number, sent):
+        known = self.waiting.pop(number, None)
+        if not error:
             topic = message.topic().removeprefix(self.sluice.prefix)
             self.acknowledged.setdefault((topic, message.partition()), {})[message.offset()] = sent[3]
+        elif known:
+            self.refused.append(sent)
 
     def produce(self, topic, key, headers, value, partition):
-        sent = (topic, key, headers, value, partition)
+        sent, number = (topic, key, headers, value, partition), next(self.numbers)
         where = {} if partition is None else {"partition": partition}
         while True:
             try:
                 self.producer.produce(self.sluice.prefix + topic, value=value, key=key, headers=headers,
-                                      on_delivery=lambda error, message: self.delivered(error, message, sent), **where)
-                self.waiting += 1
+                                      on_delivery=lambda error, message: self.delivered(error, message, number, sent), **where)
+                self.waiting[number] = sent
                 return
             except BufferError:
                 self.producer.poll(0.1)
@@ -73,12 +74,12 @@ class Load(Traffic):
                 self.replace_producer()
 
     def replace_producer(self):
-        """After a fatal error; what it still held is refused and sent again."""
-        self.fatal, self.broken = self.fatal + 1, False
-        old, self.producer = self.producer, self.make_producer()
-        with contextlib.suppress(KafkaException):
-            old.purge()
-            old.flush(5)
+        """After a fatal error; what it still held is sent again, whatever becomes of it there."""
+        self.fatal, self.broken = self.fatal + 1, False  # how many were replaced is the number of the next one too
+        self.retired.append(self.producer)
+        self.producer = self.make_producer()
+        self.refused.extend(self.waiting.values())
+        self.waiting.clear()
 
     def send_again(self):
         if self.broken:
@@ -99,7 +100,8 @@ class Load(Traffic):
                         self.produce(event.topic, *event.record(), event.partition)
                         self.old = (self.old + [event])[-200:]
                     count += 1
-                self.producer.poll(0)
+                for producer in [self.producer, *self.retired]:
+                    producer.poll(0)
                 self.send_again()
                 ahead = count / self.rate - (time.monotonic() - started)
                 if ahead > 0:
@@ -111,7 +113,7 @@ class Load(Traffic):
                 self.producer.flush(1)
                 self.send_again()
             if self.waiting or self.refused:
-                raise TimeoutError(f"{self.waiting + len(self.refused)} events were not acknowledged within 120 s")
+                raise TimeoutError(f"{len(self.waiting) + len(self.refused)} events were not acknowledged within 120 s")
             self.sent = count
         except Exception:  # pylint: disable=broad-except
             self.error = traceback.format_exc()
@@ -148,6 +150,11 @@ class Witness(threading.Thread):
                 self.seen.setdefault((message.topic().removeprefix(self.prefix), message.partition()), []).append(
                     (message.offset(), int(headers["ce_ledgersequence"]), headers["ce_ledgerhash"]))
 
+    def last(self, topic, partition):
+        """The sequence of the last answer there."""
+        seen = self.seen.get((topic, partition))
+        return seen[-1][1] if seen else 0
+
     def stop(self):
         self.ended.set()
         self.join(20)
@@ -175,7 +182,7 @@ class Positions(threading.Thread):
         self.sluice, self.ended, self.last, self.back, self.looks = sluice, threading.Event(), {}, [], 0
 
     def run(self):
-        while not self.ended.wait(0.4):
+        while not self.ended.wait(1):
             try:
                 rows = self.sluice.rows("SELECT shard, epoch, sequence, builds_position, requests_position FROM shard")
             except psycopg2.Error:

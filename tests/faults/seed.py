@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg2
 
 from checks.check import check
+from checks.load import Kafka
 from lib.installation import Installation
 from kinds import KINDS, NoEffect
 from load import Load, Positions, Witness
@@ -149,15 +150,45 @@ def watched(world, load, witness, problems):
     return world
 
 
+LAG = """SELECT shard, builds_position, requests_position,
+    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind NOT IN (12, 13)), 0),
+    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind = 12), 0) FROM shard s ORDER BY shard"""
+
+
+def behind(field, kafka, witness):
+    """What is not consumed, not published, or not readable yet."""
+    for shard, builds, requests, results, dead in field.ask(LAG):
+        for topic, position in (("builds", builds), ("requests", requests)):
+            if position < (end := kafka.log_of(field.sluice.prefix + topic, shard).stable):
+                yield f"shard {shard}: {topic} at {position} of {end}"
+        for topic, wanted in (("results", results), ("dead-letter", dead)):
+            log = kafka.log_of(field.sluice.prefix + topic, shard)
+            if log.stable != log.high:
+                yield f"shard {shard}: {topic} is readable to {log.stable} of {log.high}"
+            if (last := witness.last(topic, shard)) < wanted:
+                yield f"shard {shard}: {topic} at sequence {last} of {wanted}"
+
+
+def settle(field, witness, seconds):
+    """Waits until the lag is zero everywhere; how long that took."""
+    began, kafka = time.monotonic(), Kafka(field.servers.brokers, field.sluice.prefix)
+    try:
+        while late := list(behind(field, kafka, witness)):
+            if time.monotonic() > began + seconds:
+                raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
+            time.sleep(0.3)
+    finally:
+        kafka.close()
+    return time.monotonic() - began
+
+
 def judge(field, outcome, load, witness, positions):
-    sluice, began = field.sluice, time.monotonic()
-    sluice.settle(SETTLE)
-    settled = time.monotonic() - began
+    sluice, settled = field.sluice, settle(field, witness, SETTLE)
     for worker in field.workers:  # the checker wants a world at rest
         status = worker.stop(60)
         if status:
             outcome.problems.append(f"{worker.name} ended with {status} when it was told to stop")
-    sluice.settle(30)
+    settle(field, witness, 30)
     seen = witness.stop()
     outcome.problems.extend(positions.stop())
     report = check(watched(sluice.world(), load, witness, outcome.problems))

@@ -3,6 +3,7 @@ every link. Data lie on small disks of their own (tmpfs) where mounting is permi
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -50,7 +51,7 @@ class Ports:
     """Free ports below the range from which the system takes them, each given once."""
 
     def __init__(self):
-        self.next = 20000 + os.getpid() * 37 % 8000
+        self.next = random.randrange(20000, 30000)
 
     def take(self):
         while True:

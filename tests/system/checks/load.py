@@ -18,7 +18,7 @@ class Kafka:
 
     def __init__(self, brokers, prefix, properties=None):
         common = {"bootstrap.servers": brokers, "group.id": "sluice-checker", "enable.auto.commit": False,
-                  "auto.offset.reset": "error", **(properties or {})}
+                  "auto.offset.reset": "error", "fetch.wait.max.ms": 20, **(properties or {})}
         self.prefix = prefix
         self.committed = Consumer(common | {"isolation.level": "read_committed", "enable.partition.eof": True})
         self.uncommitted = Consumer(common | {"isolation.level": "read_uncommitted"})
