@@ -155,6 +155,12 @@ static bool is_url(const char *text) {
     return strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0 || strchr(text, '=');
 }
 
+/* A server that goes down warns each client, and libpq would print that among the program's own lines. */
+static void ignore_notice(void *context, const PGresult *notice) {
+    (void)context;
+    (void)notice;
+}
+
 int pg_connect(struct pg *pg, struct error *error) {
     const struct pg_options *options = pg->options;
     if (options->url && *options->url && !is_url(options->url))
@@ -186,6 +192,7 @@ int pg_connect(struct pg *pg, struct error *error) {
         pg_disconnect(pg);
         return -1;
     }
+    (void)PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
     if (set_up(pg, error)) {
         pg_disconnect(pg);
         return -1;

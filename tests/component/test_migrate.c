@@ -168,6 +168,27 @@ static void a_login_without_the_right_to_make_roles_is_told_what_to_ask_for(void
     database_do(&options, script);
 }
 
+static void what_the_server_warns_of_is_not_printed(void **state) {
+    (void)state;
+    char schema[64];
+    struct pg_options options = database_options(schema);
+    struct error error;
+    struct pg *pg = pg_new(&options, PG_LOGIN);
+    assert_int_equal(pg_connect(pg, &error), 0);
+    FILE *printed = tmpfile();
+    int before = dup(STDERR_FILENO);
+    (void)fflush(stderr);
+    assert_true(printed && before >= 0 && dup2(fileno(printed), STDERR_FILENO) >= 0);
+    int result = pg_script(pg, "DO $$BEGIN RAISE WARNING 'as of a server that goes down'; END$$", &error);
+    (void)fflush(stderr);
+    (void)dup2(before, STDERR_FILENO);
+    (void)close(before);
+    assert_int_equal(result, 0);
+    assert_int_equal(lseek(fileno(printed), 0, SEEK_END), 0);
+    (void)fclose(printed);
+    pg_free(pg);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(migrating_twice_does_nothing_the_second_time),
@@ -176,6 +197,7 @@ int main(void) {
         cmocka_unit_test(a_migration_that_was_edited_is_refused),
         cmocka_unit_test(programs_and_schemas_that_do_not_fit_say_so),
         cmocka_unit_test(a_schema_name_is_taken_as_it_is),
+        cmocka_unit_test(what_the_server_warns_of_is_not_printed),
         cmocka_unit_test(a_login_without_the_right_to_make_roles_is_told_what_to_ask_for),
     };
     return cmocka_run_group_tests(tests, database_start, database_stop);
