@@ -109,14 +109,18 @@ def stop_worker(field, random):
 
 
 def rebalance_storm(field, random):
-    """Workers come and go."""
-    before, gone = field.epochs(), []
-    for number in range(random.randint(3, 4)):
-        extra = field.sluice.worker(f"extra{number}-{random.randrange(1000)}", lanes=random.randint(1, 2), ready=False,
-                                    **field.servers.worker_environment())
-        deadline = time.monotonic() + random.uniform(1, 8)  # some come and go before they have got anything
-        while time.monotonic() < deadline and "event=assigned" not in extra.log_text():
-            time.sleep(0.1)
+    """Workers come, one close after the other, and go the same way, killed or in order."""
+    before, extras, gone = field.epochs(), [], []
+    for number in range(random.randint(2, 4)):
+        extras.append(field.sluice.worker(f"extra{number}-{random.randrange(1000)}", lanes=random.randint(1, 2), ready=False,
+                                          **field.servers.worker_environment()))
+        time.sleep(random.uniform(0.2, 1.5))
+    try:
+        wait("one of them has got a shard", lambda: any("event=assigned" in one.log_text() for one in extras), 20)
+    except TimeoutError:
+        pass
+    for extra in extras:
+        time.sleep(random.uniform(0.2, 2))
         if random.random() < 0.5:
             extra.kill()
             gone.append("killed")

@@ -1,5 +1,6 @@
 """The load of a seed, and two who watch it: what Kafka acknowledged, what a read_committed consumer saw while things went wrong,
 and whether a position ever went back."""
+import collections
 import itertools
 import threading
 import time
@@ -13,17 +14,20 @@ from lib import events, registry
 from lib.traffic import Traffic
 
 
+AHEAD = 60  # images that wait for a release
+
+
 class Load(Traffic):
-    """The mixed stream of lib.traffic through the producers' link. Every release is of an image of its own, so that registries are
+    """The mixed stream of lib.traffic through the producers' link. Releases are of ever new images, so that the registry is
     asked all the time. An event that was not acknowledged is sent again, as a client would do it."""
 
     def __init__(self, sluice, brokers, seed, rate=150):
         super().__init__(sluice, rate=rate, seed=seed)
         self.brokers, self.seed = brokers, seed
         self.acknowledged = {}  # (topic, partition) -> {offset: value}
-        self.refused, self.resent, self.fatal, self.pushed, self.push_failed = [], 0, 0, 0, 0
+        self.refused, self.resent, self.fatal = [], 0, 0
         self.waiting, self.numbers, self.retired = {}, itertools.count(), []
-        self.images, self.broken = [self.image], False  # broken: the producer has a fatal error
+        self.images, self.broken = collections.deque(), False  # broken: the producer has a fatal error
         self.producer = self.make_producer()
         threading.Thread(target=self.push_images, daemon=True).start()
 
@@ -36,19 +40,21 @@ class Load(Traffic):
         self.broken = self.broken or (error.fatal() and which == self.fatal)
 
     def push_images(self):
-        """Straight to the registry; a push that fails leaves its digest unknown there, and a release may well name such a one."""
-        number = 0
-        while not self.ended.wait(0.08):
-            number += 1
+        """Straight to the registry, some ahead; a push that fails leaves its digest unknown there, and a release may name such a one."""
+        for number in itertools.count():
+            while len(self.images) > AHEAD and not self.ended.is_set():
+                time.sleep(0.05)
+            if self.ended.wait(0.03):
+                return
             try:
                 self.images.append(registry.push(self.sluice.stack.images.address, "acme/shop", f"{self.sluice.schema}/{number}"))
-                self.pushed += 1
             except (OSError, ValueError):
-                self.push_failed += 1
                 self.images.append(registry.image_bytes(f"{self.sluice.schema}/{number}")[2])
 
     def build(self, project, sha):
-        artifact = events.artifact(digest=self.images[-1], uri=f"{self.sluice.stack.registry}/acme/shop:1")
+        if self.images and self.random.random() < 0.3:
+            self.image = self.images.popleft()
+        artifact = events.artifact(digest=self.image, uri=f"{self.sluice.stack.registry}/acme/shop:1")
         return events.build(project, events.manifest(sha, [artifact], indent=None))
 
     def delivered(self, error, message, number, sent):

@@ -106,6 +106,13 @@ def preload(libraries, program):
 class Outcome:
     def __init__(self):
         self.met, self.missed, self.problems, self.story = [], [], [], []
+        self.phases, self.since = [], time.monotonic()
+
+    def phase(self, name):
+        """It has just ended."""
+        now = time.monotonic()
+        self.phases.append(f"{name} {now - self.since:.0f}")
+        self.since = now
 
     def say(self, text):
         self.story.append(text)
@@ -155,8 +162,15 @@ LAG = """SELECT shard, builds_position, requests_position,
     coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind = 12), 0) FROM shard s ORDER BY shard"""
 
 
-def behind(field, kafka, witness):
-    """What is not consumed, not published, or not readable yet."""
+DUE = "SELECT shard, count(*) FROM promotion WHERE wake_at < now() GROUP BY shard"
+# The same without those that only ask a registry again, which may come due at any time.
+WOKEN = "SELECT shard FROM promotion WHERE wake_at < now() AND conditions NOT LIKE '%%\"registry-%%'"
+
+
+def behind(field, kafka, witness, due):
+    """What is not consumed, not decided though it is due, not published, or not readable yet."""
+    for shard, count in field.ask(DUE) if due else ():
+        yield f"shard {shard}: {count} promotions are due"
     for shard, builds, requests, results, dead in field.ask(LAG):
         for topic, position in (("builds", builds), ("requests", requests)):
             if position < (end := kafka.log_of(field.sluice.prefix + topic, shard).stable):
@@ -169,11 +183,11 @@ def behind(field, kafka, witness):
                 yield f"shard {shard}: {topic} at sequence {last} of {wanted}"
 
 
-def settle(field, witness, seconds):
+def settle(field, witness, seconds, due=True):
     """Waits until the lag is zero everywhere; how long that took."""
     began, kafka = time.monotonic(), Kafka(field.servers.brokers, field.sluice.prefix)
     try:
-        while late := list(behind(field, kafka, witness)):
+        while late := list(behind(field, kafka, witness, due)):
             if time.monotonic() > began + seconds:
                 raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
             time.sleep(0.3)
@@ -182,23 +196,38 @@ def settle(field, witness, seconds):
     return time.monotonic() - began
 
 
+def rest(field, outcome, witness):
+    """Everything is answered and the workers have ended, as the checker wants it; how long it took to answer."""
+    settled = settle(field, witness, SETTLE)
+    outcome.phase("settle")
+    for _ in range(5):
+        for worker in field.workers:
+            status = worker.stop(60)
+            if status:
+                outcome.problems.append(f"{worker.name} ended with {status} when it was told to stop")
+        settle(field, witness, 30, due=False)
+        if not field.ask(WOKEN):
+            return settled
+        for worker in field.workers:  # a promotion that waited for a registry woke others in the last moment
+            worker.start(ready=False)
+        settle(field, witness, SETTLE)
+    raise TimeoutError("promotions wake each other without end")
+
+
 def judge(field, outcome, load, witness, positions):
-    sluice, settled = field.sluice, settle(field, witness, SETTLE)
-    for worker in field.workers:  # the checker wants a world at rest
-        status = worker.stop(60)
-        if status:
-            outcome.problems.append(f"{worker.name} ended with {status} when it was told to stop")
-    settle(field, witness, 30)
+    sluice, settled = field.sluice, rest(field, outcome, witness)
+    outcome.phase("stop")
     seen = witness.stop()
     outcome.problems.extend(positions.stop())
     report = check(watched(sluice.world(), load, witness, outcome.problems))
     outcome.problems.extend(map(str, report.violations[:25]))
+    outcome.phase("check")
     if report.count > 25:
         outcome.problems.append(f"{report.count} violations in all")
     if report.inputs < sum(map(len, load.acknowledged.values())) or not report.answers:
         outcome.problems.append(f"{report.inputs} inputs and {report.answers} answers to {load.sent} events: the load did not get through")
     outcome.say(f"{load.sent} events ({load.resent} sent again, {load.fatal} producers replaced), {report.inputs} inputs, {report.rows} rows,"
-                f" {report.answers} answers, {seen} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s")
+                f" {report.answers} answers, {seen} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s; seconds: {', '.join(outcome.phases)}")
 
 
 def run(servers, seed, keep):
@@ -213,10 +242,14 @@ def run(servers, seed, keep):
         for thread in (load, witness, positions):
             thread.start()
         time.sleep(WARM_UP)
+        outcome.phase("start")
         storm(field, outcome, planned)
+        outcome.phase("faults")
         field.heal()
+        outcome.phase("heal")
         time.sleep(COOL_DOWN)
         load.stop()
+        outcome.phase("last acknowledgement")
         judge(field, outcome, load, witness, positions)
         if len(outcome.met) < LEAST:
             outcome.problems.append(f"only {len(outcome.met)} faults took effect")
