@@ -1,6 +1,7 @@
 """The load of a seed, and two who watch it: what Kafka acknowledged, what a read_committed consumer saw while things went wrong,
 and whether a position ever went back."""
 import collections
+import contextlib
 import itertools
 import threading
 import time
@@ -27,17 +28,24 @@ class Load(Traffic):
         self.acknowledged = {}  # (topic, partition) -> {offset: value}
         self.refused, self.resent, self.fatal = [], 0, 0
         self.waiting, self.numbers, self.retired = {}, itertools.count(), []
-        self.images, self.broken = collections.deque(), False  # broken: the producer has a fatal error
+        self.images = collections.deque()
         self.producer = self.make_producer()
         threading.Thread(target=self.push_images, daemon=True).start()
 
     def make_producer(self):
         return Producer({"bootstrap.servers": self.brokers, "acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random",
                          "linger.ms": 1, "message.timeout.ms": 30000, "socket.timeout.ms": 10000, "reconnect.backoff.max.ms": 500,
-                         "log_level": 0, "error_cb": lambda error, which=self.fatal: self.failed(error, which)})
+                         "log_level": 0})
 
-    def failed(self, error, which):
-        self.broken = self.broken or (error.fatal() and which == self.fatal)
+    def serve(self, seconds=0):
+        """Delivery reports; a fatal error comes as an exception."""
+        for producer in self.retired:
+            with contextlib.suppress(KafkaException):
+                producer.poll(0)
+        try:
+            self.producer.poll(seconds)
+        except KafkaException:
+            self.replace_producer()
 
     def push_images(self):
         """Straight to the registry, some ahead; a push that fails leaves its digest unknown there, and a release may name such a one."""
@@ -75,21 +83,19 @@ class Load(Traffic):
                 self.waiting[number] = sent
                 return
             except BufferError:
-                self.producer.poll(0.1)
+                self.serve(0.1)
             except KafkaException:
                 self.replace_producer()
 
     def replace_producer(self):
         """After a fatal error; what it still held is sent again, whatever becomes of it there."""
-        self.fatal, self.broken = self.fatal + 1, False  # how many were replaced is the number of the next one too
+        self.fatal += 1
         self.retired.append(self.producer)
         self.producer = self.make_producer()
         self.refused.extend(self.waiting.values())
         self.waiting.clear()
 
     def send_again(self):
-        if self.broken:
-            self.replace_producer()
         again, self.refused = self.refused, []
         for sent in again:
             self.resent += 1
@@ -106,8 +112,7 @@ class Load(Traffic):
                         self.produce(event.topic, *event.record(), event.partition)
                         self.old = (self.old + [event])[-200:]
                     count += 1
-                for producer in [self.producer, *self.retired]:
-                    producer.poll(0)
+                self.serve()
                 self.send_again()
                 ahead = count / self.rate - (time.monotonic() - started)
                 if ahead > 0:
@@ -116,7 +121,7 @@ class Load(Traffic):
                     started = time.monotonic() - count / self.rate
             deadline = time.monotonic() + 120
             while (self.waiting or self.refused) and time.monotonic() < deadline:
-                self.producer.flush(1)
+                self.serve(0.2)
                 self.send_again()
             if self.waiting or self.refused:
                 raise TimeoutError(f"{len(self.waiting) + len(self.refused)} events were not acknowledged within 120 s")
