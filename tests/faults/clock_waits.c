@@ -11,9 +11,7 @@
 
 enum { SLICE_NS = 100000000, SECOND_NS = 1000000000 };
 
-static int64_t nanoseconds(const struct timespec *at) {
-    return (int64_t)at->tv_sec * SECOND_NS + at->tv_nsec;
-}
+static int64_t nanoseconds(const struct timespec *at) { return (int64_t)at->tv_sec * SECOND_NS + at->tv_nsec; }
 
 int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *until) {
     static int (*original)(cnd_t *, mtx_t *, const struct timespec *);

@@ -26,7 +26,8 @@ class NoEffect(Exception):
 
 def some_lane(field, random):
     def find():
-        lanes = [(worker, lane) for worker in field.workers if worker.running() for lane in worker.lanes() if state_of(lane) not in ("T", "Z", None)]
+        lanes = [(worker, lane) for worker in field.workers if worker.running() for lane in worker.lanes()
+                 if state_of(lane) not in ("T", "Z", None)]
         return random.choice(lanes) if lanes else None
     try:
         return wait("a lane runs", find, 10)
@@ -222,7 +223,8 @@ def coordinator_move(field, random):
         else:
             node.stop()
         try:
-            after = wait("another coordinator", lambda: (found := kafka.leader("__transaction_state", partition)) and found is not node and found, 30)
+            after = wait("another coordinator",
+                         lambda: (found := kafka.leader("__transaction_state", partition)) and found is not node and found, 30)
             time.sleep(random.uniform(0, 2))
         finally:
             node.start()
@@ -248,7 +250,8 @@ def backend_terminate(field, random):
     ended = 0
     for _ in range(random.randint(3, 8)):
         try:
-            ended += field.servers.postgres.primary.rows(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS}")[0][0]
+            ended += field.servers.postgres.primary.rows(
+                f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS}")[0][0]
         except psycopg2.Error:
             pass  # another fault has the server down
         time.sleep(random.uniform(0.05, 0.7))
@@ -436,7 +439,8 @@ EVERYWHERE = {
     "postgres-restart": postgres_restart, "backend-terminate": backend_terminate, "backend-pause": backend_pause,
     "fail-over": fail_over, "disk-full-kafka": disk_full_kafka, "disk-full-postgres": disk_full_postgres,
     "disk-full-registry": disk_full_registry, "registry-stall": registry_stall,
-    "registry-500": registry_answers("500 Internal Server Error"), "registry-429": registry_answers("429 Too Many Requests", "Retry-After: 1"),
+    "registry-500": registry_answers("500 Internal Server Error"),
+    "registry-429": registry_answers("429 Too Many Requests", "Retry-After: 1"),
 }
 THREE_BROKERS = {"controller-kill": controller_kill, "coordinator-move": coordinator_move}
 ON_LINKS = {f"{link} {mode}": link_fault(link, mode) for link in LINKS for mode in MODES}

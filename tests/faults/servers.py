@@ -104,11 +104,11 @@ class KafkaNode:
         self.inner, self.workers, self.producers, self.controller = (cluster.ports.take() for _ in range(4))
 
     def configure(self, voters, worker_port, producer_port):
-        copies = self.cluster.copies
+        copies, host = self.cluster.copies, "127.0.0.1"
         (self.folder / "extra.properties").write_text(f"""node.id={self.number}
 controller.quorum.voters={voters}
-listeners=INNER://127.0.0.1:{self.inner},WORKERS://127.0.0.1:{self.workers},PRODUCERS://127.0.0.1:{self.producers},CONTROLLER://127.0.0.1:{self.controller}
-advertised.listeners=INNER://127.0.0.1:{self.inner},WORKERS://127.0.0.1:{worker_port},PRODUCERS://127.0.0.1:{producer_port}
+listeners=INNER://{host}:{self.inner},WORKERS://{host}:{self.workers},PRODUCERS://{host}:{self.producers},CONTROLLER://{host}:{self.controller}
+advertised.listeners=INNER://{host}:{self.inner},WORKERS://{host}:{worker_port},PRODUCERS://{host}:{producer_port}
 inter.broker.listener.name=INNER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,WORKERS:PLAINTEXT,PRODUCERS:PLAINTEXT
 default.replication.factor={copies}
@@ -279,10 +279,11 @@ class Postgres:
     def add_standby(self):
         """Makes the other server a standby anew and waits until commits wait for it."""
         self.standby.call("standby", self.standby.folder, self.primary.folder, self.standby.port)
-        wait("the standby streams", lambda: self.primary.rows("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")[0][0], 30)
+        streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        wait("the standby streams", lambda: self.primary.rows(streaming)[0][0], 60)
         self.primary.rows(f"ALTER SYSTEM SET synchronous_standby_names = '{self.standby.name}'")
         self.primary.rows("SELECT pg_reload_conf()")
-        wait("the standby is synchronous", self.synchronous, 30)
+        wait("the standby is synchronous", self.synchronous, 60)
         self.has_standby = True
 
     def fail_over(self):
