@@ -190,11 +190,11 @@ def broker_pause(field, random):
 def controller_kill(field, random):
     kafka = field.servers.kafka
     with kafka.lock:
-        node = wait("there is a controller", kafka.controller, 20)
+        node = wait("there is a controller", kafka.controller, 60)
         if not node.kill():
             raise NoEffect("the controller did not run")
         try:
-            after = wait("another controller", lambda: (found := kafka.controller()) and found is not node and found, 30)
+            after = wait("another controller", lambda: (found := kafka.controller()) and found is not node and found, 90)
             time.sleep(random.uniform(0, 2))
         finally:
             node.start()
@@ -216,7 +216,7 @@ def coordinator_move(field, random):
         if not identities:
             raise NoEffect("no lane may write")
         partition = java_hash(random.choice(identities)) % 4
-        node = wait("the coordinator's partition has a leader", lambda: kafka.leader("__transaction_state", partition), 20)
+        node = wait("the coordinator's partition has a leader", lambda: kafka.leader("__transaction_state", partition), 60)
         how = random.choice(("killed", "shut down"))
         if how == "killed":
             node.kill()
@@ -224,7 +224,7 @@ def coordinator_move(field, random):
             node.stop()
         try:
             after = wait("another coordinator",
-                         lambda: (found := kafka.leader("__transaction_state", partition)) and found is not node and found, 30)
+                         lambda: (found := kafka.leader("__transaction_state", partition)) and found is not node and found, 90)
             time.sleep(random.uniform(0, 2))
         finally:
             node.start()
@@ -276,7 +276,7 @@ def backend_pause(field, random):
 def fail_over(field, random):
     postgres = field.servers.postgres
     with postgres.lock:
-        wait("the standby is synchronous", postgres.synchronous, 30)
+        wait("the standby is synchronous", postgres.synchronous, 60)
         old = postgres.primary.name
         postgres.fail_over()
         time.sleep(random.uniform(0.5, 3))
@@ -371,7 +371,7 @@ def disk_full_registry(field, random):
             images.disk.fill()
             time.sleep(0.2)
         images.disk.make_space()
-        wait("the registry takes images again", lambda: push(field, seed), 30)
+        wait("the registry takes images again", lambda: push(field, seed), 60)
     return "pushes failed, and then no more"
 
 

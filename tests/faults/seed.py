@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 import psycopg2
+from confluent_kafka import KafkaException
 
 from checks.check import check
 from checks.load import Kafka
@@ -183,11 +184,19 @@ def behind(field, kafka, witness, due):
                 yield f"shard {shard}: {topic} at sequence {last} of {wanted}"
 
 
+def look(field, kafka, witness, due):
+    """All that is behind; a question that Kafka could not answer just now is asked again."""
+    try:
+        return list(behind(field, kafka, witness, due))
+    except KafkaException as error:
+        return [f"Kafka: {error}"]
+
+
 def settle(field, witness, seconds, due=True):
     """Waits until the lag is zero everywhere; how long that took."""
     began, kafka = time.monotonic(), Kafka(field.servers.brokers, field.sluice.prefix)
     try:
-        while late := list(behind(field, kafka, witness, due)):
+        while late := look(field, kafka, witness, due):
             if time.monotonic() > began + seconds:
                 raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
             time.sleep(0.3)
@@ -214,12 +223,26 @@ def rest(field, outcome, witness):
     raise TimeoutError("promotions wake each other without end")
 
 
+def examine(field, load, witness):
+    """(report, what those who watched found); servers that hiccup are asked again."""
+    for left in (2, 1, 0):
+        found = []
+        try:
+            return check(watched(field.sluice.world(), load, witness, found)), found
+        except (KafkaException, psycopg2.OperationalError, TimeoutError):
+            if not left:
+                raise
+            time.sleep(5)
+    return None
+
+
 def judge(field, outcome, load, witness, positions):
-    sluice, settled = field.sluice, rest(field, outcome, witness)
+    settled = rest(field, outcome, witness)
     outcome.phase("stop")
     seen = witness.stop()
     outcome.problems.extend(positions.stop())
-    report = check(watched(sluice.world(), load, witness, outcome.problems))
+    report, found = examine(field, load, witness)
+    outcome.problems.extend(found)
     outcome.problems.extend(map(str, report.violations[:25]))
     outcome.phase("check")
     if report.count > 25:
