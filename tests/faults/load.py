@@ -15,7 +15,8 @@ from lib import events, registry
 from lib.traffic import Traffic
 
 
-AHEAD = 60  # images that wait for a release
+AHEAD = 60      # images that wait for a release
+PATIENCE = 400  # events that wait for their acknowledgement, until which new ones are sent
 
 
 class Load(Traffic):
@@ -105,6 +106,11 @@ class Load(Traffic):
         try:
             started, count = time.monotonic(), 0
             while not self.ended.is_set():
+                self.serve()
+                self.send_again()
+                if len(self.waiting) > PATIENCE:  # Kafka is away
+                    time.sleep(0.05)
+                    continue
                 for event in self.step():
                     if event is None:
                         self.produce("requests", b"x", [], b"rubbish", self.random.randrange(self.sluice.shards))
@@ -112,8 +118,6 @@ class Load(Traffic):
                         self.produce(event.topic, *event.record(), event.partition)
                         self.old = (self.old + [event])[-200:]
                     count += 1
-                self.serve()
-                self.send_again()
                 ahead = count / self.rate - (time.monotonic() - started)
                 if ahead > 0:
                     time.sleep(ahead)

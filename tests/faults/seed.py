@@ -23,7 +23,7 @@ SHARDS = 6
 RATE = 80        # events a second
 WARM_UP = 1.5    # seconds of peace before
 COOL_DOWN = 1    # and of load after the last fault
-SETTLE = 120     # seconds after healing until everything must be answered
+SETTLE = 300     # seconds after healing until everything must be answered
 LEAST = 3        # faults of a seed that must take effect
 
 
