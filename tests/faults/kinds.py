@@ -422,7 +422,7 @@ def link_fault(name, mode):
                 link.end()
                 link.start(mode, random)
                 try:
-                    wait("somebody is met", link.touched, 20)
+                    wait("somebody is met", link.touched, 60)
                 except TimeoutError:
                     pass
             met = link.end()
