@@ -61,7 +61,7 @@ class Field:
         new.write_text(f"{seconds:+d}\n")
         os.replace(new, self.clock)
 
-    def ask(self, sql, seconds=20):
+    def ask(self, sql, seconds=90):
         """Postgres, as soon as it answers."""
         def attempt():
             try:

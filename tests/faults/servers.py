@@ -48,14 +48,15 @@ def state_of(pid):
 
 
 class Ports:
-    """Free ports below the range from which the system takes them, each given once."""
+    """Free ports, each given once: above those that deploy/*.sh take, below those that the system takes, so that nobody has one
+    while its server is down."""
 
     def __init__(self):
-        self.next = random.randrange(20000, 30000)
+        self.next = random.randrange(30000, 32700)
 
     def take(self):
         while True:
-            self.next = 20000 + (self.next - 20000 + 1) % 10000
+            self.next = 30000 + (self.next - 30000 + 1) % 2700
             with socket.socket() as one:
                 try:
                     one.bind(("127.0.0.1", self.next))
