@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint|bench|faults ...
+# Installs the Debian packages that are missing: deploy/packages.sh build|run|test|lint|bench|faults|fuzz ...
 # The one list of what Sluice needs. Does nothing (and asks for nothing) when all are there.
 #   build  compile both programs
 #   run    run them here: Kafka, Postgres and a registry on this machine
@@ -7,6 +7,7 @@
 #   lint   tests/run.sh lint, runtime and coverage
 #   bench  tests/run.sh bench, in which PyPI's pip fetches toolchains that Debian has too old
 #   faults tests/run.sh faults
+#   fuzz   tests/run.sh fuzz
 # --list prints the names instead, for a Dockerfile or an image of one's own.
 set -euo pipefail
 
@@ -17,6 +18,7 @@ test=(libcmocka-dev python3 python3-confluent-kafka python3-psycopg2 python3-yam
 lint=(clang clang-format clang-tidy cppcheck gcovr valgrind)
 bench=(python3-pip)
 faults=(faketime)
+fuzz=(clang libclang-rt-14-dev llvm python3)
 
 fail() { echo "packages.sh: $*" >&2; exit 2; }
 
@@ -30,11 +32,12 @@ for argument in "$@"; do
     lint) packages+=("${lint[@]}") ;;
     bench) packages+=("${bench[@]}") ;;
     faults) packages+=("${faults[@]}") ;;
+    fuzz) packages+=("${fuzz[@]}") ;;
     --list) list=yes ;;
-    *) fail "unknown set '$argument'; say build, run, test, lint, bench or faults" ;;
+    *) fail "unknown set '$argument'; say build, run, test, lint, bench, faults or fuzz" ;;
     esac
 done
-[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test, lint, bench or faults"
+[ ${#packages[@]} -gt 0 ] || fail "say which packages: build, run, test, lint, bench, faults or fuzz"
 if [ $list = yes ]; then printf '%s\n' "${packages[@]}"; exit; fi
 
 command -v dpkg-query >/dev/null || fail "this is not Debian; install what answers to: ${packages[*]}"

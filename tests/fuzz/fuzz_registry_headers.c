@@ -1,17 +1,9 @@
-/* Any bytes as what a registry answers: header fields, a challenge, a token, a Docker config.json. What is read from them fits
- * its room, stays inside the bytes, and is fit for a header field or a URL. */
-#include "address.h"
+/* Any bytes as the header fields of a registry's answer: what is read from them fits its room, stays inside the bytes, and is fit
+ * for a header field or a URL.
+ * Covers: worker/registry_headers.c */
+#include "fuzz.h"
 #include "registry_auth.h"
 #include "registry_headers.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds) {
-    if (!holds) abort();
-}
 
 static bool is_printable(struct slice text) {
     for (size_t i = 0; i < text.n; i++)
@@ -19,39 +11,69 @@ static bool is_printable(struct slice text) {
     return true;
 }
 
-static void read_challenge(struct slice input) {
+static void check_realm(struct slice text) {
+    struct realm realm;
+    if (!realm_parse(text, &realm)) return;
+    REQUIRE(is_printable(text) && realm.host.n && slice_starts(realm.authority, realm.host) && is_inside(realm.authority, text));
+    REQUIRE(!memchr(realm.authority.p, '@', realm.authority.n) && realm.authority.n <= 255);
+    REQUIRE(realm.plain_http == slice_starts(text, SLICE("http://")));
+    REQUIRE(realm.has_query == (memchr(text.p, '?', text.n) != NULL));
+    /* Two readers must not see two hosts: behind the scheme stands the authority, then the end, a path or a query. */
+    const char *end = realm.authority.p + realm.authority.n;
+    REQUIRE(realm.authority.p == text.p + (realm.plain_http ? 7 : 8) && (end == text.p + text.n || strchr("/?", *end)));
+}
+
+static void check_challenge(struct slice block) {
     struct challenge challenge;
     struct realm realm;
     struct buf url;
-    challenge_read(input, &challenge);
-    if (challenge.scheme != CHALLENGE_BEARER || !realm_parse(slice_str(challenge.realm), &realm)) return;
-    require(slice_starts(realm.authority, realm.host) && realm.host.n > 0);
-    (void)realm_is_allowed(&realm, SLICE("ghcr.io"), false, "auth.example, other:8443");
+    challenge_read(block, &challenge);
+    REQUIRE(memchr(challenge.realm, '\0', CHALLENGE_TEXT) && memchr(challenge.service, '\0', CHALLENGE_TEXT) &&
+            memchr(challenge.scope, '\0', CHALLENGE_TEXT));
+    if (challenge.scheme != CHALLENGE_BEARER) return;
+    REQUIRE(challenge.realm[0]);
+    check_realm(slice_str(challenge.realm));
+    if (!realm_parse(slice_str(challenge.realm), &realm)) return;
     buf_init(&url, 8192);
     token_url(&url, &challenge);
-    require(!url.failed && is_printable(buf_slice(&url)) && slice_starts(buf_slice(&url), slice_str(challenge.realm)));
+    REQUIRE(!url.failed && is_printable(buf_slice(&url)) && slice_starts(buf_slice(&url), slice_str(challenge.realm)));
+    struct realm again;
+    REQUIRE(realm_parse(buf_slice(&url), &again) && slice_equal(again.authority, realm.authority));
     buf_release(&url);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct slice input = slice_of(data, size), value, token = {NULL, 0};
-    for (size_t at = 0; header_next(input, "docker-content-digest", &at, &value);)
-        require(value.n == 0 || (value.p >= input.p && value.p + value.n <= input.p + input.n && at <= input.n));
-    (void)header_only(input, "content-type");
-    int64_t seconds = retry_after(input, 1772359200000000);
-    require(seconds >= -1 && seconds <= 3600);
-    (void)http_date(input, &seconds);
-    struct realm realm;
-    if (realm_parse(input, &realm)) require(is_printable(input));
-    read_challenge(input);
+static void check_fields(struct slice block) {
+    static const char *const names[] = {"docker-content-digest", "content-type", "x"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct slice value, first = {NULL, 0};
+        size_t at = 0, before = 0, count = 0;
+        bool agree = true;
+        for (; header_next(block, names[i], &at, &value); before = at, count++) {
+            REQUIRE(is_inside(value, block) && at <= block.n && at > before && !memchr(value.n ? value.p : "", '\n', value.n));
+            REQUIRE(!value.n || (value.p[0] != ' ' && value.p[value.n - 1] != ' ' && value.p[value.n - 1] != '\r'));
+            if (count && !slice_equal(first, value)) agree = false;
+            if (!count) first = value;
+        }
+        struct slice only = header_only(block, names[i]);
+        REQUIRE((only.p != NULL) == (count && agree));
+        if (only.p) REQUIRE(slice_equal(only, first));
+    }
+}
 
-    struct arena arena;
-    struct credential *credentials = NULL;
-    arena_init(&arena, 16 << 20);
-    if (token_parse(&arena, input, &token, &seconds))
-        require(token.n > 0 && token.n <= TOKEN_MAX && is_printable(token) && seconds > 0 && seconds <= 3600);
-    if (docker_config_parse(&arena, input, "config.json", &credentials, NULL) == 0)
-        for (; credentials; credentials = credentials->next) require(credentials->host.n > 0 && is_printable(credentials->basic));
-    arena_release(&arena);
+static void check_times(struct slice block) {
+    int64_t seconds = retry_after(block, 1772359200000000);
+    REQUIRE(seconds >= -1 && seconds <= 3600);
+    if (!header_only(block, "retry-after").p) REQUIRE(seconds == -1);
+    if (http_date(block, &seconds)) REQUIRE(block.n <= 40 && seconds > -(int64_t)100000 * 366 * 86400);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct slice block = slice_of(data, size);
+    check_fields(block);
+    check_times(block);
+    check_realm(block);
+    check_challenge(block);
+    (void)authority_host(block);
+    REQUIRE(slice_equal_nocase(block, block));
     return 0;
 }

@@ -1,0 +1,7 @@
+#!/bin/bash
+# Every fuzz target for 15 s, from the seeds alone; in a full run a minute each, and whether it reaches the lines of its parser.
+# time-limit: 2400
+set -euo pipefail
+run=$(dirname "$0")/run.sh
+if [ "${SLUICE_TESTS_FULL-no}" = yes ]; then exec "$run" --tap --fresh --seconds 60; fi
+exec "$run" --tap --fresh --seconds 15 --no-coverage
