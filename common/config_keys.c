@@ -301,16 +301,13 @@ bool config_property_kept(size_t i, const char **ret_name, const char **ret_why)
     return true;
 }
 
+/* Also what is none, but looks as if it held one: a name that is misspelt is refused by librdkafka, after it was shown. */
 bool config_property_is_secret(struct slice name) {
-    static const char *const secret[] = {"sasl.password",
-                                         "ssl.key.password",
-                                         "ssl.key.pem",
-                                         "ssl.keystore.password",
-                                         "sasl.oauthbearer.client.secret",
-                                         "sasl.oauthbearer.config",
-                                         "sasl.oauthbearer.assertion.private.key.pem",
-                                         "sasl.oauthbearer.assertion.private.key.passphrase"};
+    static const char *const words[] = {"password", "passphrase", "secret"};
+    static const char *const secret[] = {"ssl.key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion.private.key.pem"};
     for (size_t i = 0; i < sizeof secret / sizeof *secret; i++)
         if (slice_is(name, secret[i])) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (name.n && memmem(name.p, name.n, words[i], strlen(words[i]))) return true;
     return false;
 }

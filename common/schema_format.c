@@ -73,11 +73,10 @@ static bool is_date_time(struct slice text) { return take_date(&text) && take_on
 bool schema_format_ipv4(struct slice text) {
     for (int part = 0; part < 4; part++) {
         if (part && !take_one(&text, ".")) return false;
-        bool zero = text.n && text.p[0] == '0';
         int value = take_digits(&text, 1), digit;
-        if (value < 0) return false;
+        if (value < 0 || (value == 0 && text.n && is_digit(text.p[0]))) return false; /* 010 is 8 to some readers */
         for (int i = 0; i < 2 && (digit = take_digits(&text, 1)) >= 0; i++) value = value * 10 + digit;
-        if (value > 255 || (zero && value > 0) || (text.n && is_digit(text.p[0]))) return false;
+        if (value > 255 || (text.n && is_digit(text.p[0]))) return false;
     }
     return !text.n;
 }

@@ -44,6 +44,7 @@ static void prepare(void) {
     struct error error = {0};
     if (decoder) return;
     arena_init(&forever, 1 << 20);
+    decoder_free(decoder_new(&error));
     decoder = decoder_new(&error);
     REQUIRE(decoder && policy_parse(&forever, slice_str(policy_text), &policy, &error) == 0);
     REQUIRE(text_parse_instant(SLICE(TIME), &now));

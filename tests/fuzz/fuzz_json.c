@@ -73,8 +73,10 @@ static void check_value(const struct json *value, const struct json *root) {
     else
         REQUIRE(!json_int64(value, &number));
     if (value->above && value->above->kind == JSON_OBJECT && !memchr(value->name.n ? value->name.p : "", '\0', value->name.n)) {
-        char *name = strndup(value->name.n ? value->name.p : "", value->name.n);
-        REQUIRE(name && json_get(value->above, name) && slice_equal(json_get(value->above, name)->name, value->name));
+        char *name = calloc(1, value->name.n + 1);
+        REQUIRE(name);
+        memcpy(name, value->name.n ? value->name.p : "", value->name.n);
+        REQUIRE(json_get(value->above, name) && slice_equal(json_get(value->above, name)->name, value->name));
         free(name);
     }
 }

@@ -59,6 +59,16 @@ static void check_token(struct arena *arena, struct slice text) {
     token_cache_free(cache);
 }
 
+static void check_url(struct slice block) {
+    struct challenge challenge;
+    struct buf url;
+    challenge_read(block, &challenge);
+    buf_init(&url, 8192);
+    token_url(&url, &challenge);
+    REQUIRE(!url.failed && (!url.n || slice_starts(buf_slice(&url), slice_str(challenge.realm))));
+    buf_release(&url);
+}
+
 /* Two lines: where a registry sends for its token, and the registry. */
 static void check_realm(struct slice text) {
     struct realm realm;
@@ -80,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_config(&arena, text);
     check_token(&arena, text);
     check_realm(text);
+    check_url(text);
     (void)registry_endpoint(text);
     arena_release(&arena);
     return 0;

@@ -6,6 +6,7 @@
  * Covers: worker/registry_http.c worker/registry_lookup.c */
 #include "fuzz.h"
 #include "http.h"
+#include "metrics.h"
 #include "registry.h"
 #include "registry_headers.h"
 
@@ -17,7 +18,7 @@ static const char config[] = "{\"auths\":{\"r.example\":{\"auth\":\"c2VjcmV0OnNl
 #define DIGEST_A "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define DIGEST_B "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
-enum { TRANSFERS = 32, ASKED = 5 };
+enum { TRANSFERS = 32, ASKED = 12 };
 
 static const struct registry_question asked[ASKED] = {
     {.host = SLICE("r.example"), .repository = SLICE("acme/shop"), .digest = SLICE(DIGEST_A)},
@@ -25,11 +26,28 @@ static const struct registry_question asked[ASKED] = {
     {.host = SLICE("localhost:5000"), .repository = SLICE("a"), .digest = SLICE(DIGEST_A), .plain_http = true, .allow_private = true},
     {.host = SLICE("docker.io"), .repository = SLICE("nginx"), .digest = SLICE(DIGEST_A)},
     {.host = SLICE("r.example"), .repository = SLICE("acme/shop"), .digest = SLICE(DIGEST_A)}, /* equal to the first */
+    {.host = SLICE("r.example"), .repository = SLICE("UPPER"), .digest = SLICE(DIGEST_A)},     /* no reference */
+    {.host = SLICE("r.example"), .repository = SLICE("b"), .digest = SLICE(DIGEST_A)}, /* as many as may fail in a row */
+    {.host = SLICE("r.example"), .repository = SLICE("c"), .digest = SLICE(DIGEST_A)},
+    {.host = SLICE("r.example"), .repository = SLICE("d"), .digest = SLICE(DIGEST_A)},
+    {.host = SLICE("r.example"), .repository = SLICE("e"), .digest = SLICE(DIGEST_A)},
+    {.host = SLICE("r.example"), .repository = SLICE("f"), .digest = SLICE(DIGEST_A)},
+    {.host = SLICE("r.example"), .repository = SLICE("g"), .digest = SLICE(DIGEST_A)},
 };
-static const char *const urls[ASKED] = {
-    "https://r.example/v2/acme/shop/manifests/" DIGEST_A, "https://r.example/v2/acme/shop/manifests/" DIGEST_B,
-    "http://localhost:5000/v2/a/manifests/" DIGEST_A, "https://registry-1.docker.io/v2/library/nginx/manifests/" DIGEST_A,
-    "https://r.example/v2/acme/shop/manifests/" DIGEST_A};
+#define R "https://r.example/v2/"
+#define M "/manifests/" DIGEST_A
+static const char *const urls[ASKED] = {R "acme/shop" M,
+                                        R "acme/shop/manifests/" DIGEST_B,
+                                        "http://localhost:5000/v2/a" M,
+                                        "https://registry-1.docker.io/v2/library/nginx" M,
+                                        R "acme/shop" M,
+                                        "",
+                                        R "b" M,
+                                        R "c" M,
+                                        R "d" M,
+                                        R "e" M,
+                                        R "f" M,
+                                        R "g" M};
 
 /* ---- an HTTP of the input's making ---- */
 
@@ -185,6 +203,7 @@ static void ask(struct registry *registry, struct arena *arena) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char config_path[64];
+    static struct lane_metrics metrics;
     struct arena arena;
     struct error error = {0};
     if (!config_path[0]) {
@@ -194,7 +213,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void)snprintf(config_path, sizeof config_path, "/proc/self/fd/%d", file);
     }
     const struct registry_options options = {
-        .docker_config = config_path, .token_realms = "auth.example", .per_registry = 3, .total = 6};
+        .docker_config = config_path, .token_realms = "auth.example", .per_registry = 3, .total = 6, .metrics = &metrics};
     if (size > 20000) return 0;
     script = slice_of(data, size);
     call = 0;

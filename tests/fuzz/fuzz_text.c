@@ -122,8 +122,10 @@ static void check_digest(struct slice text) {
     REQUIRE(digest_file(path, "sha256", of_file, sizeof of_file, NULL) == 0);
     REQUIRE(slice_equal(slice_str(of_file), slice_of(written, sizeof written)));
     REQUIRE(digest_file(path, "sha512", of_file, sizeof of_file, NULL) == 0 && digest_is_valid(slice_str(of_file)));
-    (void)close(file);
     struct error error = {0};
+    REQUIRE(digest_file(path, "sha256", of_file, 10, &error));
+    REQUIRE(digest_file("/proc/self/fd", "sha256", of_file, sizeof of_file, &error) && error.code[0]);
+    (void)close(file);
     REQUIRE(digest_file(path, "md17", of_file, sizeof of_file, &error) && error.code[0]);
     REQUIRE(digest_file(path, "sha256", of_file, sizeof of_file, &error) && error.code[0]); /* it is gone */
 }
@@ -181,5 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_digest(text);
     check_reference(text);
     check_address(text);
+    unsigned char random[2][16];
+    for (int i = 0; i < 2; i++) digest_random(random[i], sizeof random[i]);
+    REQUIRE(memcmp(random[0], random[1], sizeof random[0]) != 0);
     return 0;
 }

@@ -133,6 +133,8 @@ def events():
     yield record(STRUCTURED, event(REQUEST, dict(request, targetEnv="staging")), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, dict(request, more=1)), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, request), "@two\n@requests\n")
+    for subject in "other/shop", "a", "b", "acme/x", "acme/y":
+        yield record(STRUCTURED, event(REQUEST, request, subject=subject), "@two\n@requests\n")
     yield record(STRUCTURED, event(REQUEST, request, subject="other/shop"), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, request))
     yield record(STRUCTURED, event(BUILD, {"manifest": "{}"}))

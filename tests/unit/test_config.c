@@ -96,6 +96,17 @@ static void the_environment_goes_before_the_file_and_the_file_before_the_default
     config_release(&config);
 }
 
+/* Found by fuzzing: librdkafka refuses a name that is misspelt, but `sluice config` would have shown its value before. */
+static void a_misspelt_password_is_a_secret_too(void **state) {
+    (void)state;
+    char *environment[] = {"SLUICE_KAFKA_SASL_PASSWORDS=hush", "SLUICE_KAFKA_SASL_OAUTHBEARER_CLIENT_SECRETS=hush", NULL};
+    struct config config;
+    assert_int_equal(config_load(&config, write_file("file.yaml", ""), environment, &failure), 0);
+    assert_true(value_of(&config, "kafka.sasl.passwords")->secret);
+    assert_true(value_of(&config, "kafka.sasl.oauthbearer.client.secrets")->secret);
+    config_release(&config);
+}
+
 static void a_secret_may_come_from_a_file(void **state) {
     (void)state;
     char name[200], kafka[200];
@@ -269,6 +280,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_within_its_range),
         cmocka_unit_test(the_environment_goes_before_the_file_and_the_file_before_the_default),
+        cmocka_unit_test(a_misspelt_password_is_a_secret_too),
         cmocka_unit_test(a_secret_may_come_from_a_file),
         cmocka_unit_test(what_is_wrong_in_the_file_is_refused_with_its_place),
         cmocka_unit_test(what_is_wrong_in_the_environment_is_refused_with_its_name),

@@ -180,6 +180,33 @@ static void endless_recursion_that_depends_on_the_value_is_stopped(void **state)
     fails(schema, "1", "schema-stopped", "", NULL);
 }
 
+static bool keep_keyword(void *context, const struct schema_problem *problem) {
+    (void)snprintf(context, 40, "%s", problem->keyword);
+    return true;
+}
+
+/* Found by fuzzing: {"if":{"type":"string"},"else":{"$ref":"#"}} was stopped by a keyword without a name. */
+static void what_was_stopped_names_the_keyword_that_recurses(void **state) {
+    (void)state;
+    char keyword[40] = "";
+    struct error error = {0};
+    struct schema *schema = compile("{\"if\":{\"type\":\"string\"},\"else\":{\"$ref\":\"#\"}}");
+    assert_int_equal(validate_text(schema, "1", keep_keyword, keyword, &error), -1);
+    schema_free(schema);
+    assert_string_equal(keyword, "$ref");
+}
+
+/* Found by fuzzing: 20.0.00.0 was taken, as 00 is no more than 0; no other reader of addresses takes it. */
+static void an_ipv4_address_has_no_leading_zeros(void **state) {
+    (void)state;
+    static const char schema[] = "{\"format\":\"ipv4\"}";
+    assert_true(is_valid(schema, "\"20.0.0.0\""));
+    assert_false(is_valid(schema, "\"20.0.00.0\""));
+    assert_false(is_valid(schema, "\"20.0.000.0\""));
+    assert_false(is_valid(schema, "\"20.0.0.01\""));
+    assert_false(is_valid("{\"format\":\"ipv6\"}", "\"::20.0.00.0\""));
+}
+
 /* `not` must not make a yes of "it could not be told". */
 static void what_was_stopped_is_never_valid(void **state) {
     (void)state;
@@ -444,6 +471,8 @@ int main(void) {
         cmocka_unit_test(unusable_schemas_say_where),
         cmocka_unit_test(endless_recursion_is_found_when_compiling),
         cmocka_unit_test(endless_recursion_that_depends_on_the_value_is_stopped),
+        cmocka_unit_test(what_was_stopped_names_the_keyword_that_recurses),
+        cmocka_unit_test(an_ipv4_address_has_no_leading_zeros),
         cmocka_unit_test(what_was_stopped_is_never_valid),
         cmocka_unit_test(work_that_explodes_is_stopped),
         cmocka_unit_test(large_objects_and_arrays_are_judged_alike),
