@@ -475,8 +475,7 @@ static bool check_rules(struct run *r, const struct schema_node *node, const str
 
 static bool check(struct run *r, const struct schema_node *node, const struct json *value) {
     if (r->stopped) return false;
-    if (r->depth >= DEPTH_MAX)
-        return stop(r, value, "$ref", "the schema recurses too deep, perhaps without end");
+    if (r->depth >= DEPTH_MAX) return stop(r, value, "$ref", "the schema recurses too deep, perhaps without end");
     if (--r->steps < 0) return steps_left(r, value, "$ref"); /* what has no reference comes to its end sooner */
     r->depth++;
     bool good = true;

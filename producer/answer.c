@@ -64,13 +64,15 @@ int answer_status(const struct answer *answer) {
     return slice_is(outcome, "promoted") || slice_is(outcome, "verified") ? EXIT_YES : EXIT_NO;
 }
 
-/* ---- printing ---- */
+/* ---- printing: whoever may write to the topic may not steer a terminal by it ---- */
 
 static void print_condition(FILE *to, const struct json *condition) {
     struct slice status = json_get_text(condition, "status");
     bool met = slice_is(status, "met");
     enum output_colour colour = met ? OUTPUT_GREEN : slice_is(status, "failed") ? OUTPUT_RED : OUTPUT_YELLOW;
-    fprintf(to, "  %s%-6.*s%s ", output_colour(to, colour), SLICE_ARG(status), output_colour(to, OUTPUT_PLAIN));
+    fprintf(to, "  %s", output_colour(to, colour));
+    output_safe(to, status);
+    fprintf(to, "%*s%s ", status.n < 6 ? (int)(6 - status.n) : 0, "", output_colour(to, OUTPUT_PLAIN));
     output_safe(to, json_get_text(condition, "type"));
     (void)fputc(' ', to);
     output_safe(to, json_get_text(condition, "subject"));
@@ -104,8 +106,10 @@ void answer_print_waiting(FILE *to, const struct answer *answer, const struct an
         return;
     }
     if (before && !slice_is(before->type, TYPE_WAITING)) before = NULL;
-    fprintf(to, "%s %.*s", before ? "still waiting to go to" : "waiting to go to", SLICE_ARG(environment));
-    if (!before && limit.p) fprintf(to, ", until %.*s", SLICE_ARG(limit));
+    fputs(before ? "still waiting to go to " : "waiting to go to ", to);
+    output_safe(to, environment);
+    if (!before && limit.p) fputs(", until ", to);
+    if (!before) output_safe(to, limit);
     fputs(before ? "; what has changed:\n" : "; what is missing:\n", to);
     for (const struct json *condition = list ? list->first : NULL; condition; condition = condition->next) {
         const struct json *last = find_condition(before, condition);
@@ -120,12 +124,15 @@ static void print_headline(FILE *to, const struct answer *answer, struct slice o
     const struct json *release = json_get(answer->data, "release");
     struct slice environment = json_get_text(answer->data, "environment"), code = json_get_text(answer->data, "code");
     bool good = answer_status(answer) == EXIT_YES;
-    fprintf(to, "%s%.*s%s: ", output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED), SLICE_ARG(outcome),
-            output_colour(to, OUTPUT_PLAIN));
+    fputs(output_colour(to, good ? OUTPUT_GREEN : OUTPUT_RED), to);
+    output_safe(to, outcome);
+    fprintf(to, "%s: ", output_colour(to, OUTPUT_PLAIN));
     output_safe(to, json_get_text(answer->data, "project"));
     struct slice sha = json_get_text(release, "gitSha");
-    if (sha.n) fprintf(to, " %.*s", SLICE_ARG(sha));
-    if (environment.n) fprintf(to, " to %.*s", SLICE_ARG(environment));
+    if (sha.n) fputs(" ", to);
+    output_safe(to, sha);
+    if (environment.n) fputs(" to ", to);
+    output_safe(to, environment);
     if (code.n && !slice_equal(code, outcome)) {
         fputs(", ", to);
         output_safe(to, code);

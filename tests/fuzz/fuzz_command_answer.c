@@ -138,8 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     arena_init(&arena, 64 * 1024 * 1024);
     const struct asker promotion = {.promotion = SLICE("aaaaaaaaaaaaaaaaaaaaaaaaaa")};
     const struct asker event = {.project = SLICE("acme/shop"), .source = SLICE("/ci"), .id = SLICE("1")};
-    const struct asker quoted = {.project = SLICE("acme/shop"), .source = SLICE("/ci"), .id = SLICE("\"1\\"),
-                                 .environment = SLICE("dev")};
+    const struct asker quoted = {
+        .project = SLICE("acme/shop"), .source = SLICE("/ci"), .id = SLICE("\"1\\"), .environment = SLICE("dev")};
     check_answer(&arena, &promotion);
     check_answer(&arena, &event);
     check_answer(&arena, &quoted);

@@ -107,7 +107,8 @@ static void check_limits(struct arena *arena, struct slice text, bool valid) {
     struct error error = {0};
     if (json_read(arena, text, &small, &document, &error)) {
         require_error(&error);
-        REQUIRE(strcmp(error.code, "not-json") == 0 || strcmp(error.code, "too-deep") == 0 || strcmp(error.code, "too-large") == 0);
+        REQUIRE(strcmp(error.code, "not-json") == 0 || strcmp(error.code, "too-deep") == 0 ||
+                strcmp(error.code, "too-large") == 0);
         return;
     }
     size_t values = 0;

@@ -23,7 +23,8 @@ static void check_input(struct arena *arena, struct slice bytes) {
 
 static void check_results(struct arena *arena, struct slice input, struct slice decision) {
     for (int kind = RESULT_NONE; kind <= RESULT_SHARD_RESUMED + 1; kind++) {
-        struct ledger_row row = {.shard = 3, .sequence = 41, .kind = (enum result_kind)kind, .input = input, .decision = decision};
+        struct ledger_row row = {
+            .shard = 3, .sequence = 41, .kind = (enum result_kind)kind, .input = input, .decision = decision};
         struct answer answer;
         struct output_record record;
         enum output_topic topic;
@@ -39,7 +40,8 @@ static void check_results(struct arena *arena, struct slice input, struct slice 
 static void check_chain(struct slice bytes) {
     unsigned char installation[16] = {0}, key[16], other[16];
     struct digest genesis = ledger_genesis(installation, 1), zero = ledger_genesis(installation, 0);
-    struct ledger_row row = {.shard = 1, .sequence = 1, .kind = RESULT_DEAD_LETTER, .input = bytes, .input_digest = digest_of(bytes)};
+    struct ledger_row row = {
+        .shard = 1, .sequence = 1, .kind = RESULT_DEAD_LETTER, .input = bytes, .input_digest = digest_of(bytes)};
     struct digest hash = ledger_hash(&row, &genesis), again = ledger_hash(&row, &zero);
     REQUIRE(!digest_equal(&genesis, &zero) && !digest_equal(&hash, &again));
     ledger_event_key(key, bytes, SLICE("s"), SLICE("i"));

@@ -23,8 +23,7 @@ static bool hear_one(void *context, const char *path, const char *code, const ch
 
 static void check_manifest(struct arena *arena, const struct manifest *manifest) {
     struct manifest recalled;
-    REQUIRE(text_is_git_sha(manifest->git_sha) && manifest->artifact_count &&
-            manifest->artifact_count <= MANIFEST_ARTIFACTS_MAX);
+    REQUIRE(text_is_git_sha(manifest->git_sha) && manifest->artifact_count && manifest->artifact_count <= MANIFEST_ARTIFACTS_MAX);
     for (size_t i = 0; i < manifest->artifact_count; i++) {
         const struct artifact *artifact = &manifest->artifacts[i];
         REQUIRE(digest_is_valid(artifact->digest) && artifact->name.n && artifact->type.n);

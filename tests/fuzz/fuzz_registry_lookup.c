@@ -23,11 +23,15 @@ enum { TRANSFERS = 32, ASKED = 12 };
 static const struct registry_question asked[ASKED] = {
     {.host = SLICE("r.example"), .repository = SLICE("acme/shop"), .digest = SLICE(DIGEST_A)},
     {.host = SLICE("r.example"), .repository = SLICE("acme/shop"), .digest = SLICE(DIGEST_B)},
-    {.host = SLICE("localhost:5000"), .repository = SLICE("a"), .digest = SLICE(DIGEST_A), .plain_http = true, .allow_private = true},
+    {.host = SLICE("localhost:5000"),
+     .repository = SLICE("a"),
+     .digest = SLICE(DIGEST_A),
+     .plain_http = true,
+     .allow_private = true},
     {.host = SLICE("docker.io"), .repository = SLICE("nginx"), .digest = SLICE(DIGEST_A)},
     {.host = SLICE("r.example"), .repository = SLICE("acme/shop"), .digest = SLICE(DIGEST_A)}, /* equal to the first */
     {.host = SLICE("r.example"), .repository = SLICE("UPPER"), .digest = SLICE(DIGEST_A)},     /* no reference */
-    {.host = SLICE("r.example"), .repository = SLICE("b"), .digest = SLICE(DIGEST_A)}, /* as many as may fail in a row */
+    {.host = SLICE("r.example"), .repository = SLICE("b"), .digest = SLICE(DIGEST_A)},         /* as many as may fail in a row */
     {.host = SLICE("r.example"), .repository = SLICE("c"), .digest = SLICE(DIGEST_A)},
     {.host = SLICE("r.example"), .repository = SLICE("d"), .digest = SLICE(DIGEST_A)},
     {.host = SLICE("r.example"), .repository = SLICE("e"), .digest = SLICE(DIGEST_A)},
@@ -186,7 +190,7 @@ static void ask(struct registry *registry, struct arena *arena) {
     struct registry_question questions[ASKED];
     memcpy(questions, asked, sizeof questions);
     call++;
-    registry->operations->ask(registry, arena, questions, ASKED, (instant)call * 1000000, 3);
+    registry->operations->ask(registry, arena, questions, ASKED, (instant)call * 1000000, 2);
     for (size_t i = 0; i < ASKED; i++) {
         const struct registry_question *question = &questions[i];
         REQUIRE(question->answer >= REGISTRY_FOUND && question->answer <= REGISTRY_UNREACHABLE);

@@ -6,9 +6,10 @@
 
 #include <arpa/inet.h>
 
-static const char *const names[] = {"date-time", "date",          "time", "email",         "idn-email",    "hostname",
-                                    "idn-hostname", "ipv4",       "ipv6", "uri",           "uri-reference", "iri",
-                                    "iri-reference", "uri-template", "json-pointer", "relative-json-pointer", "regex"};
+static const char *const names[] = {
+    "date-time", "date", "time",          "email", "idn-email",     "hostname",     "idn-hostname", "ipv4",
+    "ipv6",      "uri",  "uri-reference", "iri",   "iri-reference", "uri-template", "json-pointer", "relative-json-pointer",
+    "regex"};
 
 static bool matches(const char *name, struct slice text) {
     const struct schema_format *format = schema_format_find(slice_str(name));

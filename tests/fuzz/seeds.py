@@ -189,6 +189,17 @@ def answers():
         for id_ in "1", '"1\\':
             value = dict(data, request=dict(request, id=id_), **changes)
             yield record(f"ce_type=dev.sluice.{kind}.v1\nce_ledgershard=0\nce_ledgersequence=5\nce_ledgerhash={DIGEST}\n", value)
+    for name in data:  # what would clear a terminal, in every text
+        if isinstance(data[name], str):
+            steering = "\u001b[2J" + data[name] + "\u009b2J"
+            for type_ in "promotion.promoted", "promotion.waiting", "promotion.evaluated", "event.refused", "event.duplicate":
+                yield record(f"ce_type=dev.sluice.{type_}.v1\n",
+                             dict(data, final=True, wouldBe="\u001b[2J", path="\u001b[2J", **{name: steering},
+                                  original={"outcome": "\u001b[2J", "code": "\u001b[2J"}))
+    steering = {name: "\u001b[2J" + text for name, text in condition.items() if isinstance(text, str)}
+    release = {"gitSha": "\u001b[2J" + SHA, "manifestDigest": DIGEST}
+    for type_ in "promotion.rejected", "promotion.waiting":
+        yield record(f"ce_type=dev.sluice.{type_}.v1\n", dict(data, final=True, conditions=[steering], release=release))
     error = {"code": "not-cloudevent", "message": "there is no id", "topic": "release.builds", "partition": 3, "offset": 17,
              "at": "2026-03-01T10:00:00Z"}
     yield record(f"@key=k\nsluice_error={json.dumps(error)}\nnothing\n", b"\xff\x1b[2J\xc2\x9b0m")
