@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+"""Load that means harm, and what it does to the neighbours: junk, a project that sends a hundred times what the others do, manifests
+as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, everything is answered
+exactly once, and the neighbours' p99 is near what it is without: measured in the same run, one after the other.
+
+With names of cases as arguments only these (quiet is always there). SLUICE_TESTS_HOSTILE=full takes the long forms, as a full run does.
+
+time-limit: 2400"""
+import os
+import random
+import socket
+import sys
+import threading
+import time
+
+from checks.load import Kafka
+from faults_kills import has_sanitizer
+from lib import events, registry
+from lib.installation import Installation
+from lib.kafka import Sender
+from lib.neighbours import Aside, Neighbours, project_on
+from lib.stack import FULL
+from lib.tap import Tap
+from lib.worker import resident_mib
+
+LONG = FULL or os.environ.get("SLUICE_TESTS_HOSTILE") == "full"
+SHARDS = 4
+HARMED = (0, 1)    # the harm is on these shards; on the others of the same lanes are neighbours who do not share even a partition
+RATE = 40          # of the neighbours, events a second
+QUIET = 20 if LONG else 4            # seconds
+JUNK = 1_000_000 if LONG else 20_000
+GREEDY = 30 if LONG else 4           # seconds
+LARGE = 1_000 if LONG else 15
+HANGING = 10_000 if LONG else 200
+HANG_LOOK = 90 if LONG else 5        # seconds from when they wait
+MEMORY_LIMIT = 64  # MiB of a lane, without sanitizers: 40 at its busiest, and a few records of a megabyte each
+POLICY = """version: 1
+registries:
+  "{registry}": {{plain-http: true, allow-private: true}}
+  "{hanging}": {{plain-http: true, allow-private: true}}
+projects:
+- match: "acme/*"
+  unsigned: allow
+  environments:
+    dev: {{}}
+    staging: {{after: [dev]}}
+"""
+
+
+# ---- the harm, each in a process of its own ----
+
+def send_junk(brokers, prefix, count):
+    """What no decoder takes, of many kinds, as fast as Kafka takes it."""
+    sender, dice = Sender(brokers, prefix), random.Random(3)
+    structured = [("content-type", events.STRUCTURED)]
+    kinds = [([], dice.randbytes(200)), ([], b""), (structured, b"{"), (structured, b"[" * 300),
+             (structured, b'{"specversion":"1.0","id":"","source":"/x","subject":"acme/junk"}'),
+             (structured, b'{"id":"1","id":"2","source":"/x","subject":"acme/junk","data":{}}'),
+             ([("content-type", b"application/cloudevents-batch+json")], b"[]"), ([("ce_id", b"\xff\xfe")], b"{}"), ([], None)]
+    for number in range(count):
+        headers, value = kinds[number % len(kinds)]
+        if number % 3 == 0:  # one with an address, which is refused and answered
+            event = events.promote(project_on(HARMED[number % 2], SHARDS, "junk") if number < 6 else "acme/junk", "no-sha", "dev")
+            headers, value = event.record()[1:]
+        sender.produce(("builds", "requests")[number % 2], b"junk", headers, value, HARMED[number // 2 % 2])
+    sender.flush(300)
+
+
+def send_greedily(brokers, prefix, project, shas, rate, seconds):
+    sender, started, number = Sender(brokers, prefix), time.monotonic(), 0
+    while time.monotonic() < started + seconds:
+        while number < (time.monotonic() - started) * rate:
+            event = events.promote(project, shas[number % len(shas)], "dev", dryRun=True)
+            sender.produce(event.topic, *event.record())
+            number += 1
+        sender.producer.poll(0.002)
+    sender.flush(300)
+
+
+def large_manifest(sha, artifact):
+    """An event of it is just below a megabyte."""
+    entry = {"environment": "dev", "timestamp": "2026-03-01T10:00:00Z", "promotedBy": "x" * 800}
+    size = len(events.build("acme/large", events.manifest(sha, [artifact], indent=None, promotionHistory=[entry])).record()[2])
+    each = len(events.build("acme/large", events.manifest(sha, [artifact], indent=None, promotionHistory=[entry] * 2)).record()[2]) - size
+    return events.manifest(sha, [artifact], indent=None, promotionHistory=[entry] * ((985_000 - size) // each))
+
+
+def send_large(brokers, prefix, project, artifact, count):
+    sender = Sender(brokers, prefix)
+    for _ in range(count):
+        event = events.build(project, large_manifest(events.fresh_sha(), artifact))
+        sender.produce(event.topic, *event.record())
+        sender.producer.poll(0)
+    sender.flush(300)
+
+
+def send_hanging(brokers, prefix, projects, host, count):
+    """Releases whose images, each another, are in a registry that takes connections and says nothing."""
+    sender = Sender(brokers, prefix)
+    releases = [(projects[number % len(projects)], events.fresh_sha()) for number in range(count)]
+    for project, sha in releases:
+        artifact = events.artifact(digest=events.sha256(sha), uri=f"{host}/acme/hanging:1")
+        event = events.build(project, events.manifest(sha, [artifact], indent=None))
+        sender.produce(event.topic, *event.record())
+    sender.flush(300)
+    for project, sha in releases:
+        event = events.promote(project, sha, "dev")
+        sender.produce(event.topic, *event.record())
+    sender.flush(300)
+
+
+class Memory(threading.Thread):
+    """The most that any lane has in memory while it is watched."""
+
+    def __init__(self, worker):
+        super().__init__(daemon=True)
+        self.worker, self.most, self.ended = worker, 0.0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            self.most = max([self.most, *(size for size in map(resident_mib, self.worker.lanes()) if size)])
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+
+
+class Hostile:
+    def __init__(self, tap, sluice, worker, hanging):
+        self.tap, self.sluice, self.worker, self.hanging = tap, sluice, worker, hanging
+        self.image = registry.push(sluice.stack.registry, "acme/shop", sluice.schema)
+        self.artifact = events.artifact(digest=self.image, uri=f"{sluice.stack.registry}/acme/shop:1")
+        self.builds = [events.build(project_on(shard, SHARDS, f"neighbour{number}-"),
+                                    events.manifest(events.fresh_sha(), [self.artifact], indent=None))
+                       for number in range(3) for shard in range(SHARDS)]
+        self.greedy, self.greedy_shas = project_on(HARMED[0], SHARDS, "greedy"), [events.fresh_sha() for _ in range(20)]
+        self.builds += [events.build(self.greedy, events.manifest(sha, [self.artifact], indent=None)) for sha in self.greedy_shas]
+        sluice.sender.send_all(self.builds)
+        sluice.settle()
+        self.releases = [(one.project, events.json.loads(one.data["manifest"])["gitSha"]) for one in self.builds[:3 * SHARDS]]
+        self.kafka = Kafka(*self.where())
+        self.base, self.sanitized = None, any(map(has_sanitizer, worker.lanes()))
+
+    def work_off(self, seconds):
+        """Waits until all that is there now is in the ledger; the neighbours go on meanwhile."""
+        ends = {(topic, shard): self.kafka.log_of(self.sluice.prefix + topic, shard).stable
+                for topic in ("builds", "requests") for shard in range(SHARDS)}
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            rows = self.sluice.rows("SELECT shard, builds_position, requests_position FROM shard")
+            if all(builds >= ends["builds", shard] and requests >= ends["requests", shard] for shard, builds, requests in rows):
+                return
+            time.sleep(0.2)
+        raise TimeoutError(f"not worked off within {seconds} s\n{self.worker.tail(5)}")
+
+    def where(self):
+        return self.sluice.stack.brokers, self.sluice.prefix
+
+    # ---- the cases: each returns when its harm is done ----
+
+    def quiet(self):
+        time.sleep(QUIET)
+
+    def junk(self):
+        Aside(send_junk, *self.where(), JUNK).wait(900)
+        self.work_off(900)
+
+    def a_greedy_project(self):
+        each = RATE / len(self.releases)
+        Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, GREEDY).wait(GREEDY + 300)
+        self.work_off(300)
+
+    def large_manifests(self):
+        Aside(send_large, *self.where(), project_on(HARMED[1], SHARDS, "large"), self.artifact, LARGE).wait(900)
+        self.work_off(900)
+
+    def a_registry_that_hangs(self):
+        projects = [project_on(shard, SHARDS, f"hanging{number}-") for number in range(5) for shard in HARMED]
+        Aside(send_hanging, *self.where(), projects, self.hanging, HANGING).wait(900)
+        self.work_off(900)
+        time.sleep(HANG_LOOK)
+        waiting = self.sluice.rows("SELECT count(*) FROM promotion WHERE outcome = 1")[0][0]
+        rows = self.sluice.rows("SELECT count(*) FROM ledger WHERE kind = 3")[0][0]
+        self.tap.check(f"{HANGING} promotions wait for the registry", waiting == HANGING, f"{waiting} wait")
+        self.tap.note(f"they were told so {rows / HANGING:.2f} times each")
+
+    # ---- what must hold ----
+
+    def run(self, name):
+        began = time.monotonic()
+        with Memory(self.worker) as memory, Neighbours(self.sluice, self.releases, RATE) as them:
+            getattr(self, name)()
+        words, others = name.replace("_", " "), set(range(SHARDS)) - set(HARMED)
+        self.base = self.base or them
+        self.tap.note(f"{words}: {time.monotonic() - began:.0f} s; a lane's memory at most {memory.most:.0f} MiB; {len(them.answered)} answers "
+                      f"to neighbours")
+        for kind, shards in (("on other shards", others), ("on the same shards", set(HARMED))):
+            times = [them.percentile(part, shards) for part in (0.5, 0.99, 1)]
+            self.tap.note(f"  {kind}: p50 {times[0]:.1f} ms, p99 {times[1]:.1f} ms, longest {times[2]:.1f} ms; p99 is "
+                          f"{times[1] / self.base.percentile(0.99, shards):.2f} times that of the quiet")
+        self.tap.check(f"{words}: every neighbour is answered", them.missing == 0 and them.answered, f"{them.missing} are not")
+        p99, base = them.percentile(0.99, others), self.base.percentile(0.99, others)
+        if LONG and not self.sanitized:
+            limit = max(2 * base, base + 20)
+        else:
+            limit = 20 * base + 3000  # a busy machine, and a few answers only: nobody is forgotten, no more is said
+        self.tap.check(f"{words}: the neighbours' p99 on other shards stays within its limit", p99 <= limit, f"{p99:.1f} ms, not {limit:.1f}")
+        if not self.sanitized:
+            self.tap.check(f"{words}: a lane takes at most {MEMORY_LIMIT} MiB", memory.most <= MEMORY_LIMIT, f"{memory.most:.0f} MiB")
+
+
+CASES = ("quiet", "junk", "a_greedy_project", "large_manifests", "a_registry_that_hangs")
+
+
+def main():
+    tap = Tap()
+    wanted = sys.argv[1:] or CASES
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as silent, Installation(shards=SHARDS, policy=None) as sluice:
+        hanging = f"127.0.0.1:{silent.getsockname()[1]}"
+        sluice.apply_policy(POLICY, hanging=hanging)
+        worker = sluice.worker(lanes=2)
+        hostile = Hostile(tap, sluice, worker, hanging)
+        for name in CASES:
+            if name in wanted or name == "quiet":
+                hostile.run(name)
+        sluice.check(tap, timeout=300)
+    return tap.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Those who do nothing wrong while somebody else does: a process of its own asks for promotions at an even pace and takes the time
+from asking to the committed answer, as a client sees it."""
+import json
+import multiprocessing
+import queue
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+
+from checks.forms import murmur2
+
+from . import events
+from .kafka import Sender
+
+MARK = "neighbour-"
+PATIENCE = 120  # seconds for the last answers
+
+
+def shard_of(project, shards):
+    return murmur2(project.encode()) % shards
+
+
+def project_on(shard, shards, name):
+    """A project of that shard."""
+    return next(project for number in range(10_000) if shard_of(project := f"acme/{name}{number}", shards) == shard)
+
+
+def _consumer(brokers, prefix, shards):
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "neighbours", "isolation.level": "read_committed",
+                         "enable.auto.commit": False, "fetch.wait.max.ms": 5})
+    places = []
+    for shard in range(shards):
+        place = TopicPartition(prefix + "results", shard)
+        place.offset = consumer.get_watermark_offsets(place, timeout=20)[1]
+        places.append(place)
+    consumer.assign(places)
+    return consumer
+
+
+def _ask(brokers, prefix, shards, releases, rate, ended, out):
+    """Until `ended`: [(shard, milliseconds), ...], and how many answers never came."""
+    sender, consumer = Sender(brokers, prefix), _consumer(brokers, prefix, shards)
+    consumer.consume(1, 0.5)  # the first fetch is on its way
+    asked, answered, number, started = {}, [], 0, time.monotonic()
+    last = None
+    while True:
+        now = time.monotonic()
+        if ended.is_set():
+            last = last or now
+            if not asked or now > last + PATIENCE:
+                break
+        elif now >= started + number / rate:
+            project, sha = releases[number % len(releases)]
+            event = events.promote(project, sha, "dev", dryRun=True, id=f"{MARK}{started}-{number}")
+            asked[event.id] = (shard_of(project, shards), time.monotonic())
+            sender.produce(event.topic, *event.record())
+            number += 1
+        sender.producer.poll(0)
+        for message in consumer.consume(1000, 0.002):
+            if message.error() or MARK.encode() not in (message.value() or b""):
+                continue
+            shard, since = asked.pop(json.loads(message.value())["request"]["id"], (None, None))
+            if since:
+                answered.append((shard, (time.monotonic() - since) * 1000))
+    consumer.close()
+    out.put((answered, len(asked)))
+
+
+class Neighbours:
+    """with Neighbours(...) as them: what somebody else does; then them.p99(shards)."""
+
+    def __init__(self, sluice, releases, rate):
+        context = multiprocessing.get_context("spawn")
+        self.ended, self.out = context.Event(), context.Queue()
+        self.process = context.Process(target=_ask, daemon=True, args=(
+            sluice.stack.brokers, sluice.prefix, sluice.shards, releases, rate, self.ended, self.out))
+        self.answered, self.missing = [], 0
+
+    def __enter__(self):
+        self.process.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        try:
+            self.answered, self.missing = self.out.get(timeout=PATIENCE + 60)
+        except queue.Empty:
+            self.missing = -1
+        self.process.join(10)
+        if self.process.is_alive():
+            self.process.kill()
+
+    def percentile(self, part, shards=None):
+        times = sorted(ms for shard, ms in self.answered if shards is None or shard in shards)
+        return times[min(len(times) - 1, int(len(times) * part))] if times else float("nan")
+
+
+class Aside:
+    """A function in a process of its own, so that it takes no time from the one that measures."""
+
+    def __init__(self, function, *arguments):
+        self.process = multiprocessing.get_context("spawn").Process(target=function, args=arguments, daemon=True)
+        self.process.start()
+
+    def wait(self, seconds):
+        self.process.join(seconds)
+        if self.process.exitcode != 0:
+            self.process.kill()
+            raise RuntimeError(f"{self.process} did not get through: exit status {self.process.exitcode}")
