@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, CREDENTIALS_MAX = 32 * 1024 * 1024 };
+enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_SHARE = 10, CREDENTIALS_MAX = 32 * 1024 * 1024 };
 
 uint64_t client_now_ms(void) {
     struct timespec now;
@@ -214,12 +214,20 @@ static bool may_linger(struct client *client, struct host *host) {
     return true;
 }
 
+/* It gave no answer in the last call that asked it. All that a lane has to do waits for this call, so such a registry gets only
+ * a tenth of it, until it answers again; what needs longer lingers. */
+static bool is_in_doubt(const struct host *host) { return host->breaker.failures > 0; }
+
+static int host_wait_ms(const struct client *client, const struct host *host) {
+    return is_in_doubt(host) ? client->wait_ms / DOUBT_SHARE : client->wait_ms;
+}
+
 static void tell_time_is_up(struct client *client, struct lookup *lookup) {
     char detail[512];
     (void)snprintf(detail, sizeof detail,
                    lookup->state == LOOKUP_QUEUED ? "%s was not asked within %d ms: other questions to it came first"
                                                   : "%s did not answer within %d ms",
-                   lookup->host->name, client->wait_ms);
+                   lookup->host->name, host_wait_ms(client, lookup->host));
     for (struct waiter *waiter = lookup->waiters; waiter; waiter = waiter->next) give_up(client, waiter->question, detail);
     if (lookup->waiters) client->open--;
     lookup->waiters = NULL;
@@ -252,7 +260,8 @@ static void end_hosts(struct client *client) {
     uint64_t now_ms = client_now_ms();
     for (struct host *host = client->hosts; host; host = host->next) {
         if (host->asked && !host->answered) {
-            if (!host->failed) (void)snprintf(host->failure, sizeof host->failure, "no answer within %d ms", client->wait_ms);
+            if (!host->failed && !is_in_doubt(host))
+                (void)snprintf(host->failure, sizeof host->failure, "no answer within %d ms", client->wait_ms);
             breaker_fail(&host->breaker, now_ms);
         }
         host->asked = host->answered = host->failed = host->lingering = 0;
@@ -261,12 +270,21 @@ static void end_hosts(struct client *client) {
     client->hosts_wanted = 0;
 }
 
+/* Does anybody wait for a registry that is not in doubt? */
+static bool is_worth_waiting(const struct client *client) {
+    for (const struct lookup *lookup = client->lookups; lookup; lookup = lookup->next)
+        if (lookup->waiters && !is_in_doubt(lookup->host)) return true;
+    return false;
+}
+
 static void wait_for_answers(struct client *client) {
+    uint64_t doubt_ms = client->deadline_ms - (uint64_t)(client->wait_ms - client->wait_ms / DOUBT_SHARE);
     for (;;) {
         start_queued(client);
-        uint64_t now_ms = client_now_ms();
+        uint64_t now_ms = client_now_ms(), until_ms = now_ms < doubt_ms ? doubt_ms : client->deadline_ms;
         if (!client->open || !client->running || now_ms >= client->deadline_ms) return;
-        http_run(client->http, (int)(client->deadline_ms - now_ms));
+        if (now_ms >= doubt_ms && !is_worth_waiting(client)) return;
+        http_run(client->http, (int)(until_ms - now_ms));
     }
 }
 

@@ -343,7 +343,7 @@ static void what_is_found_after_the_call_is_remembered(void **state) {
     struct registry *client = new_client(NULL);
     forget();
     assert_int_equal(ask_within(client, fake.host, "slow/late", 1000).answer, REGISTRY_UNREACHABLE);
-    rest_ms(200);
+    rest_ms(1000);
     assert_int_equal(ask_one(client, fake.host, "slow/late").answer, REGISTRY_FOUND);
     assert_int_equal(asked_for("slow/late"), 1);
     free_client(client);
@@ -355,7 +355,7 @@ static void what_was_missing_in_an_earlier_call_is_asked_again(void **state) {
     struct registry *client = new_client(NULL);
     forget();
     assert_int_equal(ask_within(client, fake.host, "slow-missing/app", 1000).answer, REGISTRY_UNREACHABLE);
-    rest_ms(100);
+    rest_ms(1000);
     assert_int_equal(ask_one(client, fake.host, "slow-missing/app").answer, REGISTRY_FOUND);
     assert_int_equal(asked_for("slow-missing/app"), 2);
     free_client(client);
@@ -366,7 +366,7 @@ static void a_slow_token_is_there_for_the_next_call(void **state) {
     struct registry *client = new_client(NULL);
     forget();
     assert_int_equal(ask_within(client, fake.host, "bearer-slow/app", 1000).answer, REGISTRY_UNREACHABLE);
-    rest_ms(100);
+    rest_ms(1000);
     assert_int_equal(ask_one(client, fake.host, "bearer-slow/app").answer, REGISTRY_FOUND);
     assert_int_equal(asked("GET /token-slow?service=fake&scope=repository:bearer-slow/app:pull"), 1);
     free_client(client);
@@ -391,6 +391,30 @@ static void five_time_outs_open_the_breaker(void **state) {
     assert_true(says(&question, "keeps failing (no answer within 60 ms)"));
     assert_int_equal(asked_for("good/app"), 0);
     assert_int_equal(ask_one(client, fake.by_name, "good/app").answer, REGISTRY_FOUND); /* another one is asked */
+    free_client(client);
+}
+
+/* Everybody else on the lane waits for each call: only the first one may take its whole time. */
+static void a_registry_that_did_not_answer_is_waited_for_less(void **state) {
+    (void)state;
+    struct registry *client = new_client(NULL);
+    struct registry_question questions[2];
+    int64_t began = clock_ms();
+    assert_int_equal(ask_within(client, fake.host, "dead/app", 1500).answer, REGISTRY_UNREACHABLE);
+    assert_in_range(clock_ms() - began, 1400, 3000);
+    began = clock_ms();
+    struct registry_question again = ask_within(client, fake.host, "dead/app", 5000);
+    assert_in_range(clock_ms() - began, 0, 3000);
+    assert_int_equal(again.answer, REGISTRY_UNREACHABLE);
+    assert_true(says(&again, "did not answer within 500 ms"));
+    /* Another one has its time, and is not told anything else for being asked beside it. */
+    questions[0] = question_for(fake.host, "dead/app", DIGEST_A);
+    questions[1] = question_for(fake.by_name, "slow/beside", DIGEST_A);
+    ask(client, questions, 2, 5000);
+    assert_int_equal(questions[1].answer, REGISTRY_FOUND);
+    /* An answer ends the doubt. */
+    assert_int_equal(ask_one(client, fake.host, "good/app").answer, REGISTRY_FOUND);
+    assert_int_equal(ask_one(client, fake.host, "slow/after").answer, REGISTRY_FOUND);
     free_client(client);
 }
 
@@ -784,6 +808,7 @@ int main(void) {
         TEST(what_was_missing_in_an_earlier_call_is_asked_again),
         TEST(a_slow_token_is_there_for_the_next_call),
         TEST(five_time_outs_open_the_breaker),
+        TEST(a_registry_that_did_not_answer_is_waited_for_less),
         TEST(a_registry_that_comes_back_is_asked_again),
         TEST(a_registry_that_limits_the_rate_is_left_alone),
         TEST(connections_are_kept_and_limited),
