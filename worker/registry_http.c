@@ -182,6 +182,11 @@ static bool host_is_down(const struct host *host, uint64_t now_ms) {
     return !host->answered && host->failed >= enough;
 }
 
+/* One question tries whether a host is back. The others are told what they were told before, as they are not asked either. */
+static bool host_is_tried(const struct host *host, uint64_t now_ms) {
+    return breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN;
+}
+
 /* Starts what the limits allow, one of each host in turn. */
 static void start_queued(struct client *client) {
     bool started = true;
@@ -194,7 +199,8 @@ static void start_queued(struct client *client) {
             if (host_is_down(host, now_ms)) {
                 char detail[FAILURE_TEXT + 600];
                 (void)snprintf(detail, sizeof detail, "%s gave no answer: %s", host->name, host->failure);
-                host_flush(host, &(struct finding){.answer = REGISTRY_UNREACHABLE}, detail);
+                enum registry_answer answer = host_is_tried(host, now_ms) ? REGISTRY_BUSY : REGISTRY_UNREACHABLE;
+                host_flush(host, &(struct finding){.answer = answer}, detail);
                 continue;
             }
             host->queue = lookup->next_in_line;
@@ -222,13 +228,15 @@ static int host_wait_ms(const struct client *client, const struct host *host) {
     return is_in_doubt(host) ? client->wait_ms / DOUBT_SHARE : client->wait_ms;
 }
 
-static void tell_time_is_up(struct client *client, struct lookup *lookup) {
+static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64_t now_ms) {
+    bool queued = lookup->state == LOOKUP_QUEUED;
+    struct finding finding = {.answer = queued && host_is_tried(lookup->host, now_ms) ? REGISTRY_BUSY : REGISTRY_UNREACHABLE};
     char detail[512];
     (void)snprintf(detail, sizeof detail,
-                   lookup->state == LOOKUP_QUEUED ? "%s was not asked within %d ms: other questions to it came first"
-                                                  : "%s did not answer within %d ms",
+                   queued ? "%s was not asked within %d ms: other questions to it came first" : "%s did not answer within %d ms",
                    lookup->host->name, host_wait_ms(client, lookup->host));
-    for (struct waiter *waiter = lookup->waiters; waiter; waiter = waiter->next) give_up(client, waiter->question, detail);
+    for (struct waiter *waiter = lookup->waiters; waiter; waiter = waiter->next)
+        question_answer(client, waiter->question, &finding, client->now, detail);
     if (lookup->waiters) client->open--;
     lookup->waiters = NULL;
 }
@@ -236,10 +244,11 @@ static void tell_time_is_up(struct client *client, struct lookup *lookup) {
 /* The time is up: what is open is answered, and of what runs a little lingers, tokens first. */
 static void end_requests(struct client *client) {
     struct lookup *next;
+    uint64_t now_ms = client_now_ms();
     client->lingering = 0;
     for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
         next = lookup->next;
-        tell_time_is_up(client, lookup);
+        tell_time_is_up(client, lookup, now_ms);
         if (lookup->state != LOOKUP_ASKING) lookup_free(lookup);
     }
     struct token_fetch *next_fetch;

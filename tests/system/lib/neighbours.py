@@ -37,19 +37,21 @@ def _consumer(brokers, prefix, shards):
     return consumer
 
 
-def _ask(brokers, prefix, shards, releases, rate, ended, out):
+def _ask(brokers, prefix, shards, releases, rate, ready, ended, out):  # pylint: disable=too-many-arguments
     """Until `ended`: [(shard, milliseconds), ...], and how many answers never came."""
     sender, consumer = Sender(brokers, prefix), _consumer(brokers, prefix, shards)
-    consumer.consume(1, 0.5)  # the first fetch is on its way
     asked, answered, number, started = {}, [], 0, time.monotonic()
-    last = None
+    last, warm = None, False
     while True:
         now = time.monotonic()
+        if not warm and len(answered) == len(releases):  # both clients are connected: what comes from here on counts
+            answered, number, started, warm = [], 0, now, True
+            ready.set()
         if ended.is_set():
             last = last or now
             if not asked or now > last + PATIENCE:
                 break
-        elif now >= started + number / rate:
+        elif number < len(releases) if not warm else now >= started + number / rate:
             project, sha = releases[number % len(releases)]
             event = events.promote(project, sha, "dev", dryRun=True, id=f"{MARK}{started}-{number}")
             asked[event.id] = (shard_of(project, shards), time.monotonic())
@@ -66,18 +68,25 @@ def _ask(brokers, prefix, shards, releases, rate, ended, out):
     out.put((answered, len(asked)))
 
 
+def percentile(answered, part, shards):
+    times = sorted(ms for shard, ms in answered if shard in shards)
+    return times[min(len(times) - 1, int(len(times) * part))] if times else float("nan")
+
+
 class Neighbours:
-    """with Neighbours(...) as them: what somebody else does; then them.p99(shards)."""
+    """with Neighbours(...) as them: what somebody else does; then them.answered is [(shard, milliseconds), ...]."""
 
     def __init__(self, sluice, releases, rate):
         context = multiprocessing.get_context("spawn")
-        self.ended, self.out = context.Event(), context.Queue()
+        self.ready, self.ended, self.out = context.Event(), context.Event(), context.Queue()
         self.process = context.Process(target=_ask, daemon=True, args=(
-            sluice.stack.brokers, sluice.prefix, sluice.shards, releases, rate, self.ended, self.out))
+            sluice.stack.brokers, sluice.prefix, sluice.shards, releases, rate, self.ready, self.ended, self.out))
         self.answered, self.missing = [], 0
 
     def __enter__(self):
         self.process.start()
+        if not self.ready.wait(60):
+            raise TimeoutError("the neighbours have no answers even while nobody does them harm")
         return self
 
     def __exit__(self, *_):
@@ -89,10 +98,6 @@ class Neighbours:
         self.process.join(10)
         if self.process.is_alive():
             self.process.kill()
-
-    def percentile(self, part, shards=None):
-        times = sorted(ms for shard, ms in self.answered if shards is None or shard in shards)
-        return times[min(len(times) - 1, int(len(times) * part))] if times else float("nan")
 
 
 class Aside:
