@@ -442,6 +442,28 @@ static void a_registry_that_comes_back_is_asked_again(void **state) {
     free_client(client);
 }
 
+/* Each change of a code is a new answer to whoever waits: only the one question that is asked may change its own. */
+static void while_one_question_tries_the_others_stay_busy(void **state) {
+    (void)state;
+    struct registry *client = new_client(NULL);
+    struct registry_question questions[20];
+    char host[32];
+    (void)snprintf(host, sizeof host, "127.0.0.1:%u", free_port());
+    for (int i = 0; i < 5; i++) assert_int_equal(ask_one(client, host, "good/app").answer, REGISTRY_UNREACHABLE);
+    assert_int_equal(ask_one(client, host, "good/app").answer, REGISTRY_BUSY);
+    rest_ms(5100);
+    unsigned busy = 0, unreachable = 0;
+    for (unsigned i = 0; i < 20; i++) questions[i] = question_for(host, "good/app", digest_number(i));
+    ask(client, questions, 20, 5000);
+    for (unsigned i = 0; i < 20; i++) {
+        busy += questions[i].answer == REGISTRY_BUSY;
+        unreachable += questions[i].answer == REGISTRY_UNREACHABLE;
+    }
+    assert_int_equal(unreachable, 1);
+    assert_int_equal(busy, 19);
+    free_client(client);
+}
+
 static void a_registry_that_limits_the_rate_is_left_alone(void **state) {
     (void)state;
     static const struct {
@@ -809,6 +831,7 @@ int main(void) {
         TEST(a_slow_token_is_there_for_the_next_call),
         TEST(five_time_outs_open_the_breaker),
         TEST(a_registry_that_did_not_answer_is_waited_for_less),
+        TEST(while_one_question_tries_the_others_stay_busy),
         TEST(a_registry_that_comes_back_is_asked_again),
         TEST(a_registry_that_limits_the_rate_is_left_alone),
         TEST(connections_are_kept_and_limited),
