@@ -1,5 +1,6 @@
 /* Any Kafka record (fuzz.h says how it stands in the input) as an answer on the results topic and as a dead letter, through what
  * the commands print of it: nothing in it steers a terminal, and --json prints JSON.
+ *
  * Covers: producer/answer.c producer/dead_letter.c */
 #include "answer.h"
 #include "command.h"

@@ -1,5 +1,6 @@
 /* Any bytes as the configuration: an environment, one variable a line, up to an empty line, then the file. It is read or refused,
  * and what is read is within its ranges. "SLUICE_DATABASE_URL_FILE=@" names a file that holds the lines behind "---".
+ *
  * Covers: common/config.c common/config_keys.c */
 #include "config.h"
 #include "config_keys.h"

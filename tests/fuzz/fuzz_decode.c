@@ -1,5 +1,6 @@
 /* Any Kafka record (fuzz.h says how it stands in the input) as an event, structured or binary, through decode to its answer: one
  * answer for each record, to the letter of its schema, and from its ledger row the same record and the same result again.
+ *
  * Covers: common/cloudevent.c worker/decode.c */
 #include "answer.h"
 #include "decode.h"

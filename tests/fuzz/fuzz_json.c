@@ -1,5 +1,6 @@
 /* Any bytes as JSON: they are read or refused with a reason; what is read says where it stands, and written and read again
  * it is the same.
+ *
  * Covers: common/json.c common/decimal.c */
 #include "decimal.h"
 #include "fuzz.h"

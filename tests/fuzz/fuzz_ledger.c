@@ -1,5 +1,6 @@
 /* Any bytes as the ledger's form of an input: what is read is written as the same bytes, and nothing else is read. With a line
  * "D" before them they are a decision, of which results are made again.
+ *
  * Covers: common/ledger.c worker/result.c */
 #include "cloudevent.h"
 #include "fuzz.h"

@@ -1,5 +1,6 @@
 /* Any bytes as a manifest, read both ways: both agree, a problem has a code and a place, and what is read is what the manifest
  * promises.
+ *
  * Covers: common/manifest.c */
 #include "fuzz.h"
 #include "manifest.h"

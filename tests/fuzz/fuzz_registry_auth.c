@@ -1,5 +1,6 @@
 /* Any bytes as Docker's config.json and as a token server's answer: what is taken from them is fit for a header field, and goes
  * only to the host that it is for.
+ *
  * Covers: worker/registry_auth.c */
 #include "fuzz.h"
 #include "registry_auth.h"

@@ -1,5 +1,6 @@
 /* Any bytes as the header fields of a registry's answer: what is read from them fits its room, stays inside the bytes, and is fit
  * for a header field or a URL.
+ *
  * Covers: worker/registry_headers.c */
 #include "fuzz.h"
 #include "registry_auth.h"

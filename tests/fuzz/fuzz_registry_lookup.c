@@ -3,6 +3,7 @@
  *
  * The input is blocks with a line "--" between them, one for each request: a first line "200", "timeout", "refused", "large",
  * "failed" or "later" (it comes in the next call; a status may stand behind it), header fields up to an empty line, a body.
+ *
  * Covers: worker/registry_http.c worker/registry_lookup.c */
 #include "fuzz.h"
 #include "http.h"

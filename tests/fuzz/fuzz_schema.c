@@ -1,6 +1,7 @@
 /* {"schema": ..., "data": ..., "documents": {URI: ...}}: any schema is compiled or refused with a reason, and judges any data,
- * the same with and without a listener, and a schema's negation the other way round. Covers: common/schema.c common/schema_ref.c
- * common/schema_validate.c common/schema_equal.c */
+ * the same with and without a listener, and its negation the other way round.
+ *
+ * Covers: common/schema.c common/schema_ref.c common/schema_validate.c common/schema_equal.c */
 #include "fuzz.h"
 #include "schema.h"
 #include "schema_equal.h"

@@ -1,5 +1,6 @@
 /* Any bytes as each of draft-07's formats, and against whoever else knows them: inet_pton, our own reader of instants, JSON
  * Pointers, and the formats that include each other.
+ *
  * Covers: common/schema_format.c common/schema_format_host.c common/schema_format_uri.c */
 #include "fuzz.h"
 #include "schema_format.h"

@@ -1,5 +1,6 @@
 /* A first line as a regular expression of ECMA-262, the rest as a text: it is compiled or refused with a reason, and a match
  * comes to its end.
+ *
  * Covers: common/schema_pattern.c */
 #include "buf.h"
 #include "fuzz.h"

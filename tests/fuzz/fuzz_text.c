@@ -1,5 +1,6 @@
 /* Any bytes as the small texts with fixed rules: names, digests, instants, durations, numbers, addresses, image references.
  * What is accepted is what the rules say, and printed and read again it is the same.
+ *
  * Covers: common/text.c common/digest.c common/image_reference.c worker/address.c */
 #include "address.h"
 #include "fuzz.h"

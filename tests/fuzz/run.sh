@@ -99,6 +99,7 @@ reap() { # waits for one of them
     unset "target_of[$pid]"
 }
 for target in "${targets[@]}"; do
+    grep -q '^ \* Covers: ' "$here/fuzz_$target.c" || fail "fuzz_$target.c has no line that says what it covers"
     while [ ${#target_of[@]} -ge "$jobs" ]; do reap; done
     fuzz "$target" >"$build/logs/$target.log" 2>&1 &
     target_of[$!]=$target
