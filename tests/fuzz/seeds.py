@@ -214,6 +214,10 @@ def schemas():
         for group in json.loads(path.read_text()):
             for test in group["tests"]:
                 yield json.dumps({"schema": group["schema"], "data": test["data"]}).encode()
+    many = [*range(10), *(str(n) for n in range(5)), {"a": 1, "b": [1, 2]}, [1, {"c": None}], [], {}, None, True, False, 1.5, 1e3]
+    for twin in ({"b": [1.0, 2], "a": 1}, 1000, "3", [1, {"c": None}], 15e-1, True, {"a": 2}, -0.0):
+        for schema in {"uniqueItems": True}, {"enum": [many + [twin]]}, {"const": many + [twin]}:
+            yield json.dumps({"schema": schema, "data": many + [twin]}).encode()
     remote = {"http://x/a": {"definitions": {"n": {"$id": "#n", "type": "integer"}}}, "http://x/b": {"a": 1, "a ": 2}}
     for reference in "http://x/a#n", "http://x/a#/definitions/n", "a#n", "http://x/b", "http://x/c", "#/definitions/none":
         yield json.dumps({"schema": {"$id": "http://x/y/../s", "properties": {"p": {"$ref": reference}}}, "data": {"p": "1"},
