@@ -67,7 +67,8 @@ note() { if [ $tap = yes ]; then sed 's/^/# /'; else sed 's/^/    /'; fi; }
 # First every seed as it is, then what the fuzzer makes of them.
 fuzz() { # target
     local target=$1 program=$programs/fuzz_$1 corpus=$build/corpus/$1 seeds=$build/seeds/$1 dictionary=$build/seeds/$1.dict
-    local options=(-artifact_prefix="$build/findings/$target-" -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1)
+    # The time-out is of the wall: on a busy machine a process may stand still for most of a minute.
+    local options=(-artifact_prefix="$build/findings/$target-" -timeout=120 -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1)
     rm -rf "$seeds"
     if [ $fresh = yes ]; then rm -rf "$corpus"; fi
     mkdir -p "$corpus"
