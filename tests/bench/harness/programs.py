@@ -150,4 +150,3 @@ class Peer:
             "DATABASE_URL": self.servers.database_url(self.database), "EVENT_SCHEMA": str(BENCH / "event.schema.json"),
         } | self.settings
         return process.Program(self.command, environment, self.work / f"{self.name}.log")
-
