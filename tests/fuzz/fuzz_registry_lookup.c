@@ -11,6 +11,7 @@
 #include "registry.h"
 #include "registry_headers.h"
 
+#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -89,7 +90,8 @@ static struct slice next_block(void) {
 
 static bool goes_to(const char *url, const char *place) {
     size_t n = strlen(place);
-    return strncmp(url, place, n) == 0 && (!url[n] || strchr("/?", url[n]) || (url[n] == ':' && !strchr(place + 8, ':')));
+    return strncasecmp(url, place, n) == 0 && /* hosts have no case */
+           (!url[n] || strchr("/?", url[n]) || (url[n] == ':' && !strchr(place + 8, ':')));
 }
 
 /* The hosts of the questions, and for tokens those that are theirs, known, or configured. */
