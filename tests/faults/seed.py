@@ -219,6 +219,7 @@ def rest(field, outcome, witness):
             return settled
         for worker in field.workers:  # a promotion that waited for a registry woke others in the last moment
             worker.start(ready=False)
+        wait("no promotion is due", lambda: not field.ask(WOKEN), SETTLE, 0.5)
         settle(field, witness, SETTLE)
     raise TimeoutError("promotions wake each other without end")
 
