@@ -247,8 +247,9 @@ OURS = "backend_type = 'client backend' AND pid <> pg_backend_pid() AND applicat
 
 
 def backend_terminate(field, random):
-    ended = 0
-    for _ in range(random.randint(3, 8)):
+    ended, rounds, deadline = 0, random.randint(3, 8), time.monotonic() + 40
+    while rounds > 0 or not ended and time.monotonic() < deadline:
+        rounds -= 1
         try:
             ended += field.servers.postgres.primary.rows(
                 f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS}")[0][0]
