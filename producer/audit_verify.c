@@ -82,7 +82,7 @@ static int load(struct audit *audit, struct error *error) {
 
 /* From here on nothing is compared. */
 static void give_up_comparing(struct audit *audit, const char *why) {
-    (void)snprintf(audit->why_not, sizeof audit->why_not, "%s", why);
+    (void)snprintf(audit->why_not, sizeof audit->why_not, "%.299s", why);
     audit_published_free(audit->published);
     audit->published = NULL;
 }

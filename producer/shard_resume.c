@@ -113,7 +113,7 @@ static int knows(struct pg *pg, uint32_t shard, uint64_t sequence, const struct 
 }
 
 static bool read_place(const struct kafka_record *record, uint64_t *ret_sequence, struct digest *ret_hash) {
-    uint64_t sequence;
+    uint64_t sequence = 0;
     if (!text_parse_number(kafka_record_header(record, "ce_ledgersequence"), INT64_MAX, &sequence)) return false;
     if (!digest_parse(kafka_record_header(record, "ce_ledgerhash"), ret_hash)) return false;
     *ret_sequence = sequence;
