@@ -71,6 +71,7 @@ void buf_print(struct buf *buf, const char *format, ...) {
     bool fits = length >= 0 && (size_t)length < room;
     if (length < 0) buf->failed = true;
     char *at = length < 0 ? NULL : buf_reserve(buf, (size_t)length);
+    if (!at && room) buf->p[buf->n] = '\0'; /* what was tried is no part of it */
     if (!at || fits) return;
     va_start(arguments, format);
     (void)vsnprintf(at, (size_t)length + 1, format, arguments);

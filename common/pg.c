@@ -1,3 +1,4 @@
+#include "memory.h"
 #include "pg_internal.h"
 
 #include <assert.h>
@@ -119,7 +120,10 @@ static int set_up(struct pg *pg, struct error *error) {
     char script[1536], text[512];
     const char *role = role_names[pg->role];
     char *schema = PQescapeIdentifier(pg->connection, options->schema, strlen(options->schema));
-    if (!schema) return error_memory(error);
+    if (!schema) {
+        memory_refused();
+        return error_memory(error);
+    }
     int n = snprintf(script, sizeof script,
                      "%s%s; SET search_path = %s, pg_temp; SET statement_timeout = %u; SET lock_timeout = %u; "
                      "SET idle_in_transaction_session_timeout = %u; SET synchronous_commit = on; SET jit = off; "
@@ -128,7 +132,10 @@ static int set_up(struct pg *pg, struct error *error) {
                      or_default(options->lock_ms, 5000), or_default(options->idle_in_block_ms, 10000),
                      pg->role != PG_WORKER ? ""
                                            : "; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
-                                             "SET enable_memoize = off; SET plan_cache_mode = force_generic_plan");
+                                             "SET enable_memoize = off; SET plan_cache_mode = force_generic_plan; "
+                                             /* a host that is gone must not hold its shards' rows for hours */
+                                             "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; "
+                                             "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000");
     PQfreemem(schema);
     if (n < 0 || (size_t)n >= sizeof script)
         return error_set(error, ERROR_INPUT, "database-schema", "the schema's name is too long; database.schema takes 63 bytes");
@@ -185,7 +192,10 @@ int pg_connect(struct pg *pg, struct error *error) {
                                   options->application ? options->application : "sluice",
                                   NULL};
     pg->connection = PQconnectdbParams(words, values, 1);
-    if (!pg->connection) return error_memory(error);
+    if (!pg->connection) {
+        memory_refused();
+        return error_memory(error);
+    }
     if (PQstatus(pg->connection) != CONNECTION_OK) {
         one_line(text, sizeof text, PQerrorMessage(pg->connection));
         error_set(error, ERROR_UNAVAILABLE, "database-unreachable", "cannot connect to Postgres: %s; check database.url", text);
@@ -396,16 +406,26 @@ static int wait_to_send(struct pg *pg, int64_t deadline, struct error *error) {
     return lost || PQflush(pg->connection) < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
 }
 
-static int send_piece(struct pg *pg, struct slice piece, int64_t deadline, struct error *error) {
-    for (;;) {
-        int taken = PQputCopyData(pg->connection, piece.p, (int)piece.n);
-        if (taken > 0) return 0;
-        if (taken < 0) return set_lost(pg, ERROR_UNAVAILABLE, error);
-        if (wait_to_send(pg, deadline, error)) return -1;
-    }
+/* In the middle of the data only a new connection helps. */
+static int break_off(struct pg *pg, struct error *error) {
+    memory_refused();
+    pg_disconnect(pg);
+    return error_memory(error);
 }
 
-/* A failure of memory breaks off in the middle of the data, where only a new connection helps. */
+/* Sent before the next one is written: libpq would keep them all, and take "not now" for an answer only without memory. */
+static int send_piece(struct pg *pg, struct slice piece, int64_t deadline, struct error *error) {
+    int taken = PQputCopyData(pg->connection, piece.p, (int)piece.n), left;
+    if (taken == 0) return break_off(pg, error);
+    while (taken > 0 && (left = PQflush(pg->connection)) != 0) {
+        if (left < 0)
+            taken = left;
+        else if (wait_to_send(pg, deadline, error))
+            return -1;
+    }
+    return taken < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
+}
+
 static int send_rows(struct pg *pg, const struct pg_rows *rows, int64_t deadline, struct error *error) {
     struct pg_parameters *room = rows->room;
     pg_parameters_reset(room);
@@ -414,20 +434,16 @@ static int send_rows(struct pg *pg, const struct pg_rows *rows, int64_t deadline
         pg_row(room, rows->fields);
         rows->put(room, (const char *)rows->first + i * rows->size, rows->context);
         if (room->bytes.n < COPY_PIECE && i + 1 < rows->count) continue;
-        if (room->bytes.failed) {
-            pg_disconnect(pg);
-            return error_memory(error);
-        }
+        if (room->bytes.failed) return break_off(pg, error);
         if (send_piece(pg, buf_slice(&room->bytes), deadline, error)) return -1;
         buf_reset(&room->bytes);
     }
     return send_piece(pg, SLICE("\377\377"), deadline, error);
 }
 
-static int end_rows(struct pg *pg, int64_t deadline, struct error *error) {
-    int taken;
-    while (!(taken = PQputCopyEnd(pg->connection, NULL)))
-        if (wait_to_send(pg, deadline, error)) return -1;
+static int end_rows(struct pg *pg, struct error *error) {
+    int taken = PQputCopyEnd(pg->connection, NULL);
+    if (taken == 0) return break_off(pg, error);
     return taken < 0 ? set_lost(pg, ERROR_UNAVAILABLE, error) : 0;
 }
 
@@ -437,7 +453,7 @@ static int run_copy(struct pg *pg, const struct pg_call *call, int64_t deadline,
     PGresult *result = copy_result(pg, deadline, error);
     if (result && PQresultStatus(result) == PGRES_COPY_IN) {
         PQclear(result);
-        if (send_rows(pg, &call->rows, deadline, error) || end_rows(pg, deadline, error)) return -1;
+        if (send_rows(pg, &call->rows, deadline, error) || end_rows(pg, error)) return -1;
         result = copy_result(pg, deadline, error);
     }
     if (!result) return -1;

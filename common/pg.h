@@ -140,8 +140,8 @@ enum pg_mode {
     PG_COMMIT, /* between BEGIN and COMMIT; an error anywhere leaves nothing; the only one that may have a COPY */
 };
 
-/* Runs the calls in order, in one round trip; a COPY is one of its own, as Postgres allows none inside a pipeline. 0: all of them
- * succeeded and their results are the caller's, to be freed by pg_results_free. -1: none has a result. */
+/* Runs the calls in order, in one round trip; a COPY has two of its own, as Postgres allows none inside a pipeline. 0: all of
+ * them succeeded and their results are the caller's, to be freed by pg_results_free. -1: none has a result. */
 int pg_run(struct pg *pg, enum pg_mode mode, struct pg_call *calls, size_t count, struct error *error);
 void pg_results_free(struct pg_call *calls, size_t count);
 /* One statement; NULL when it failed. Free with pg_result_free. */

@@ -211,16 +211,10 @@ struct answer *answer_release(struct batch *batch, const struct item *item, enum
     string(b, "},\"outcome\":", slice_str(verified ? "verified" : "rejected"));
     string(b, ",\"code\":", slice_str(code_text(code)));
     string(b, ",\"message\":", message);
-    if (verified) TEXT(b, ",\"artifacts\":[");
-    for (size_t i = 0; verified && i < manifest->artifact_count; i++) {
-        const struct artifact *artifact = &manifest->artifacts[i];
-        string(b, i ? ",{\"name\":" : "{\"name\":", artifact->name);
-        string(b, ",\"type\":", artifact->type);
-        string(b, ",\"digest\":", artifact->digest);
-        if (artifact->uri.p) string(b, ",\"uri\":", artifact->uri);
-        buf_char(b, '}');
+    if (verified) {
+        TEXT(b, ",\"artifacts\":");
+        manifest_write_artifacts(b, manifest->artifacts, manifest->artifact_count);
     }
-    if (verified) buf_char(b, ']');
     request_of(b, item);
     end(b, batch->now, true);
     enum result_kind kind = verified ? RESULT_RELEASE_VERIFIED : RESULT_RELEASE_REJECTED;

@@ -161,11 +161,14 @@ enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
  * else happens, or after a second; by then the lane has been idle for most of it. So when a lot has been taken and nothing is
  * left, the leader of the last record's partition is asked something: it fetches while the lane works. */
 static void wake_fetcher(struct input_kafka *kafka) {
-    int64_t start, end;
     if (kafka->since_wake < WAKE_BYTES || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
-    (void)rd_kafka_query_watermark_offsets(kafka->client.rk, kafka->names[kafka->last_topic], (int32_t)kafka->last_shard, &start,
-                                           &end, WAKE_MS);
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(asked, kafka->names[kafka->last_topic], (int32_t)kafka->last_shard)->offset =
+        RD_KAFKA_OFFSET_END;
+    (void)rd_kafka_offsets_for_times(kafka->client.rk, asked,
+                                     WAKE_MS); /* unlike a query of watermarks it keeps its time in 2.0.2 */
+    rd_kafka_topic_partition_list_destroy(asked);
 }
 
 /* Fills `messages` with what is there; waits only for the first. */

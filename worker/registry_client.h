@@ -69,8 +69,10 @@ struct host {
     bool scoped;                /* `challenge` wants the usual scope, "repository:<name>:pull" */
     unsigned running;           /* requests, lingering ones too */
     struct lookup *queue, **queue_end;
+    uint64_t whole_at_ms; /* when it is given a whole call's time again although it is in doubt */
     /* of this call */
     bool wanted;
+    bool in_doubt; /* it gets a tenth of the time */
     unsigned asked, answered, failed, lingering;
     char failure[FAILURE_TEXT]; /* the last one, for people */
     const char *endpoint;

@@ -129,6 +129,17 @@ static void give_up(struct client *client, struct registry_question *question, c
     question_answer(client, question, &(struct finding){.answer = REGISTRY_UNREACHABLE}, client->now, why);
 }
 
+/* The first question of this call to it. All that a lane has to do waits for the call, so a registry that gave no answer in the
+ * last one gets only a tenth of the time until it answers again, and what needs longer lingers; but a whole one now and then, as
+ * nothing lingers from one call to the next where there are few calls. */
+static void host_begin(struct client *client, struct host *host) {
+    uint64_t now_ms = client_now_ms();
+    client->hosts_wanted++;
+    host->wanted = true;
+    host->in_doubt = host->breaker.failures > 0 && now_ms < host->whole_at_ms;
+    if (!host->in_doubt) host->whole_at_ms = now_ms + REQUEST_MS;
+}
+
 /* Answers the question at once, or lets it wait for a lookup: one of an equal question, one that lingers, or its own. */
 static void admit(struct client *client, struct map *equal, struct registry_question *question, struct waiter *waiter) {
     struct digest key = question_key(question);
@@ -157,8 +168,7 @@ static void admit(struct client *client, struct map *equal, struct registry_ques
         }
         *at = lookup;
     }
-    if (!host->wanted) client->hosts_wanted++;
-    host->wanted = true;
+    if (!host->wanted) host_begin(client, host);
     if (!lookup->waiters) {
         client->open++;
         if (lookup->lingering) host->asked++;
@@ -220,12 +230,8 @@ static bool may_linger(struct client *client, struct host *host) {
     return true;
 }
 
-/* It gave no answer in the last call that asked it. All that a lane has to do waits for this call, so such a registry gets only
- * a tenth of it, until it answers again; what needs longer lingers. */
-static bool is_in_doubt(const struct host *host) { return host->breaker.failures > 0; }
-
 static int host_wait_ms(const struct client *client, const struct host *host) {
-    return is_in_doubt(host) ? client->wait_ms / DOUBT_SHARE : client->wait_ms;
+    return host->in_doubt ? client->wait_ms / DOUBT_SHARE : client->wait_ms;
 }
 
 static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64_t now_ms) {
@@ -269,7 +275,7 @@ static void end_hosts(struct client *client) {
     uint64_t now_ms = client_now_ms();
     for (struct host *host = client->hosts; host; host = host->next) {
         if (host->asked && !host->answered) {
-            if (!host->failed && !is_in_doubt(host))
+            if (!host->failed && !host->in_doubt)
                 (void)snprintf(host->failure, sizeof host->failure, "no answer within %d ms", client->wait_ms);
             breaker_fail(&host->breaker, now_ms);
         }
@@ -282,7 +288,7 @@ static void end_hosts(struct client *client) {
 /* Does anybody wait for a registry that is not in doubt? */
 static bool is_worth_waiting(const struct client *client) {
     for (const struct lookup *lookup = client->lookups; lookup; lookup = lookup->next)
-        if (lookup->waiters && !is_in_doubt(lookup->host)) return true;
+        if (lookup->waiters && !lookup->host->in_doubt) return true;
     return false;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 PG_STATEMENT(shard_take);
+PG_STATEMENT(shard_unblock);
 PG_STATEMENT(shard_drop_ids);
 PG_STATEMENT(shard_release);
 PG_STATEMENT(shard_settle);
@@ -70,6 +71,20 @@ static int read_shard(const struct pg_result *result, struct arena *arena, struc
     return 0;
 }
 
+/* The row is locked for longer than any living lane locks it: perhaps by one that has stopped in the middle of a COPY. What it
+ * would have committed is fenced by this takeover anyway, which is tried again. */
+static void unblock(struct store_pg *self) {
+    struct pg *login = pg_new(self->options, PG_LOGIN);
+    struct pg_parameters parameters;
+    struct error ignored;
+    if (!login) return;
+    pg_parameters_init(&parameters);
+    pg_bytes(&parameters, PG_TEXT, slice_str(self->options->application ? self->options->application : "sluice"));
+    pg_result_free(pg_query(login, PG_READ, &shard_unblock, &parameters, &ignored));
+    pg_parameters_release(&parameters);
+    pg_free(login);
+}
+
 static int store_take(struct store *store, uint32_t shard, const unsigned char owner[STORE_OWNER], const struct slice *ids,
                       size_t id_count, struct arena *arena, struct shard_row *ret_row, struct error *error) {
     struct store_batch batch = {.store = store_pg_of(store)};
@@ -77,7 +92,10 @@ static int store_take(struct store *store, uint32_t shard, const unsigned char o
     pg_int(parameters, PG_INT4, shard);
     pg_uuid(parameters, owner);
     put_ids(parameters, ids, id_count);
-    if (pg_run(batch.store->pg, PG_WRITE, batch.calls, batch.count, error)) return -1;
+    if (pg_run(batch.store->pg, PG_WRITE, batch.calls, batch.count, error)) {
+        if (error && strcmp(error->code, "sql-55P03") == 0) unblock(batch.store);
+        return -1;
+    }
     int outcome = -1;
     struct shard_row row = {.shard = shard};
     memcpy(row.owner, owner, STORE_OWNER);
@@ -205,6 +223,7 @@ struct store *store_pg_new(const struct pg_options *options) {
     self->store.operations = &operations;
     for (size_t i = 0; i < STORE_CALLS; i++) pg_parameters_init(&self->parameters[i]);
     buf_init(&self->scratch, 4 * 1024 * 1024);
+    self->options = options;
     self->pg = pg_new(options, PG_WORKER);
     if (!self->pg) {
         free(self);

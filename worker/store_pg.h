@@ -9,6 +9,7 @@ enum { STORE_CALLS = 12 };
 
 struct store_pg {
     struct store store;
+    const struct pg_options *options;
     struct pg *pg;
     struct pg_parameters parameters[STORE_CALLS]; /* one for each statement of a pipeline; their memory is kept */
     struct buf scratch;                           /* in which a text is written before it becomes a parameter */

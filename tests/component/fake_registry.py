@@ -5,6 +5,7 @@
 Listens on that port of 127.0.0.1 (0: a free one), with TLS when there is a certificate, prints the port, and serves until its standard input ends. GET /_counts gives what it
 was asked, as JSON: {"connections": n, "HEAD /v2/...": n, ...}; GET /_forget sets all to zero.
 """
+import os
 import collections
 import json
 import socketserver
@@ -281,7 +282,7 @@ def main():
         server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.context.load_cert_chain(sys.argv[2], sys.argv[3])
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
+    os.write(1, b"%d\n" % server.server_address[1])  # in one piece: the reader closes the pipe when it has read
     sys.stdin.read()
 
 

@@ -197,13 +197,44 @@ static void a_copy_whose_backend_ends_did_not_happen(void **state) {
     check_nothing_happened(world, &shard);
 }
 
+/* A lane that is stopped while it copies holds its shard's row, and no time-out of the server's ends it. */
+static void a_lane_that_stopped_in_a_copy_does_not_hold_its_shard_for_ever(void **state) {
+    struct world *world = *state;
+    char command[900];
+    struct shard_row row;
+    world->options.lock_ms = 2000;
+    (void)snprintf(
+        command, sizeof command,
+        "(printf 'BEGIN; UPDATE %s.shard SET now_at = now() WHERE shard = 1;\\nCOPY %s.control FROM STDIN;\\n'; sleep 60) | "
+        "PGAPPNAME=%s timeout 60 psql -qAt '%s' >/dev/null 2>&1 &",
+        world->schema, world->schema, world->schema, database_url);
+    assert_int_equal(system(command), 0);
+    char query[200];
+    (void)snprintf(
+        query, sizeof query,
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '%s' AND wait_event = 'ClientRead' AND state = "
+        "'active'",
+        world->schema);
+    for (int i = 0; i < 300 && !database_number(&world->options, query); i++) (void)system("sleep 0.1");
+    int tries = 0, taken = -1;
+    while (taken && tries++ < 20) {
+        taken = world->store->operations->take(world->store, 1, world->owner, ids, 2, &world->arena, &row, &world->error);
+        if (taken) assert_int_equal(world->error.kind, ERROR_UNAVAILABLE);
+    }
+    assert_int_equal(taken, 0);
+    assert_true(tries > 1); /* it was locked at first */
+}
+
 #define IN_A_WORLD(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_A_WORLD(what_many_rows_commit_is_read_back),       IN_A_WORLD(many_rows_of_a_lost_shard_are_fenced),
-        IN_A_WORLD(one_refused_row_takes_the_batch_with_it),  IN_A_WORLD(rows_that_do_not_fit_a_socket_are_sent_in_pieces),
+        IN_A_WORLD(what_many_rows_commit_is_read_back),
+        IN_A_WORLD(many_rows_of_a_lost_shard_are_fenced),
+        IN_A_WORLD(one_refused_row_takes_the_batch_with_it),
+        IN_A_WORLD(rows_that_do_not_fit_a_socket_are_sent_in_pieces),
         IN_A_WORLD(a_copy_whose_backend_ends_did_not_happen),
+        IN_A_WORLD(a_lane_that_stopped_in_a_copy_does_not_hold_its_shard_for_ever),
     };
     return cmocka_run_group_tests(tests, database_start, database_stop);
 }

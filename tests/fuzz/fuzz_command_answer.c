@@ -116,8 +116,9 @@ static void check_dead_letter(void) {
 
 static void check_answer(struct arena *arena, const struct asker *asker) {
     struct answer answer;
+    struct error error;
     const struct kafka_record record = record_of(KAFKA_RESULTS);
-    if (!answer_read(arena, &record, asker, &answer)) return;
+    if (answer_read(arena, &record, asker, &answer, &error) <= 0) return;
     REQUIRE(answer.data && answer.type.n && slice_starts(answer.type, SLICE("dev.sluice.")));
     int status = answer_status(&answer);
     REQUIRE(status == EXIT_YES || status == EXIT_NO);
