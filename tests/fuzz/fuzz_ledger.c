@@ -19,7 +19,8 @@ static void check_input(struct arena *arena, struct slice bytes) {
     ledger_write_input(&written, &record);
     REQUIRE(!written.failed && slice_equal(buf_slice(&written), bytes));
     buf_release(&written);
-    (void)cloudevent_traceparent(arena, &record);
+    struct slice traceparent;
+    REQUIRE(cloudevent_traceparent(arena, &record, &traceparent) == 0);
 }
 
 static void check_results(struct arena *arena, struct slice input, struct slice decision) {
