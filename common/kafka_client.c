@@ -45,11 +45,9 @@ static const struct role_setting defaults[] = {
     {COMMITTED | EVERYTHING, "fetch.max.bytes", "8388608"},
     {TAILS, "queued.max.messages.kbytes", "2048"},
     {TAILS, "fetch.max.bytes", "1048576"},
-    {TAILS, "fetch.wait.max.ms", "5"}, /* an end is known by an empty answer, which else takes 500 ms */
-    {OUTPUT, "linger.ms", "20"},       /* batches fill while the rest is produced; a commit does not wait */
-    /* produce waits beyond these: a result of a kB takes thrice that there, and the largest must fit */
-    {OUTPUT, "queue.buffering.max.messages", "1500"},
-    {OUTPUT, "queue.buffering.max.kbytes", "4608"},
+    {TAILS, "fetch.wait.max.ms", "5"},              /* an end is known by an empty answer, which else takes 500 ms */
+    {OUTPUT, "linger.ms", "5"},                     /* batches fill while the rest is produced; a commit does not wait */
+    {OUTPUT, "queue.buffering.max.kbytes", "4608"}, /* produce waits beyond that, and the largest dead letter must fit */
     {OUTPUT, "batch.num.messages", "10000"},
     {OUTPUT, "message.max.bytes", "4194304"},    /* as the topics have it */
     {OUTPUT, "transaction.timeout.ms", "10000"}, /* as long a dead lane hides later results at most */
