@@ -2,7 +2,7 @@
 # Builds one preset of CMakePresets.json into build/PRESET: deploy/build.sh release|dev|asan|tsan|sim|fuzz|coverage [TARGET]
 # Only what is newer than the last build is compiled. Says nothing when it is done within a moment.
 set -euo pipefail
-preset=${1:?say which preset: release, dev, asan, tsan, fuzz or coverage}
+preset=${1:?say which preset: release, dev, asan, tsan, sim, fuzz or coverage}
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ "$preset" = -h ] || [ "$preset" = --help ]; then sed -n '2,3s/^# \{0,1\}//p' "$0"; exit; fi
 if ! grep -qF "\"configurePreset\": \"$preset\"" "$root/CMakePresets.json"; then

@@ -7,7 +7,7 @@
 #   kafka.sh status DIR        prints host:port and exits 0 if it runs, 1 if not
 #   kafka.sh stop DIR          stops it and waits until it is gone; the data stays
 #
-# DIR holds pid, port, server.properties, server.log and data/; what stands in a file extra.properties there goes before our
+# DIR holds pid, port, server.properties, server.log and data/; what stands in a file extra.properties there overrides our
 # own settings. Environment: SLUICE_CACHE (default ${XDG_CACHE_HOME:-$HOME/.cache}/sluice), SLUICE_KAFKA_HEAP (512m),
 # SLUICE_KAFKA_CLUSTER_ID (22 characters, the same for all nodes of a cluster; default a new one), JAVA_HOME.
 set -euo pipefail
@@ -172,7 +172,7 @@ halt() {
     rm -f "$1/pid"
 }
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd); }
 
 case "${1:-}:$#" in

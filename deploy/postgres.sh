@@ -183,7 +183,7 @@ halt() { # DIR
     rm -f "$1/pid"
 }
 
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
 absolute() { mkdir -p "$1" && (cd "$1" && pwd -P); }
 
 case "${1:-}:$#" in

@@ -2,7 +2,8 @@
  *
  *   a server is away           the batch is dropped, the input starts again at the positions that are committed, and until it
  *                              does nothing of what it had fetched is processed
- *   the store refuses the data the batch is cut in halves until the culprit stands alone: it is answered internal-error
+ *   the store refuses the data the batch is cut in halves until the culprit stands alone: it is answered internal-error;
+ *                              so too when it needs more memory than a batch may have, but not when the system has none
  *   the commit was fenced, or   its shards are taken over again
  *   nobody knows how it ended */
 #include "fault.h"
