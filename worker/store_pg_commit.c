@@ -264,8 +264,7 @@ static void put_wake_all(struct store_batch *batch, const struct commit *commit)
 int store_pg_commit(struct store *store, const struct commit *commit, struct error *error) {
     struct store_batch batch = {.store = store_pg_of(store)};
     if (!commit->shard_count) return 0;
-    for (size_t i = 0; i < commit->shard_count && commit->seen_count; i++)
-        if (see_to_periods(batch.store, commit->shards[i].now_at, error)) return -1;
+    if (commit->seen_count && see_to_periods(batch.store, commit->shards[0].now_at, error)) return -1;
     put_fence(&batch, commit);
     /* What ends makes room for what opens: there is one open promotion of a release and environment. */
     if (commit->changed_count)
