@@ -64,6 +64,7 @@ struct lane_shard {
     enum input_topic crash_topic;
     uint64_t crash_position;
     unsigned crash_count;
+    bool skipped;                 /* records that came while the noted one was ahead of them */
     struct shard_batch *in_batch; /* while a batch is put together */
 };
 
@@ -83,6 +84,7 @@ struct lane {
     bool ending, failed;
     uint64_t pause_until; /* after a failure of a server */
     unsigned pause_ms;
+    unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
     uint64_t store_now_ms;                                  /* and the lane's then */

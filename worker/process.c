@@ -107,12 +107,15 @@ static int read_control(struct lane *lane, struct error *error) {
     struct store_control control;
     struct arena arena;
     const struct policy *policy = NULL;
-    arena_init(&arena, 16 * 1024 * 1024);
+    arena_init(&arena, POLICY_MEMORY_MAX);
     if (store->operations->control(store, &arena, &control, error) ||
         (control.policy.p && policy_parse(&arena, control.policy, &policy, error))) {
         arena_release(&arena);
-        /* A policy that a newer program has applied says nothing of the records at hand. */
-        if (error->kind == ERROR_INPUT) error->kind = ERROR_UNAVAILABLE;
+        /* A policy that a newer program has applied, or that needs too much memory, says nothing of the records at hand. */
+        if (error->kind == ERROR_INPUT || error->kind == ERROR_INTERNAL) {
+            struct error cause = *error;
+            (void)error_set(error, ERROR_UNAVAILABLE, "policy-unreadable", "the policy cannot be read: %s", cause.message);
+        }
         return -1;
     }
     arena_release(&lane->policy_arena);
@@ -166,6 +169,18 @@ static int run_stages(struct lane *lane, struct batch *batch, const struct porti
     return 0;
 }
 
+/* ---- records on which lanes died ---- */
+
+/* The record that was noted, which is not processed yet. Offsets before it may have no record. */
+static bool is_noted(const struct lane_shard *s, const struct record *record) {
+    return s->crash_topic == record->topic && s->crash_position == record->offset;
+}
+
+/* Lanes died on the noted record, and it is still to be processed. */
+static bool has_killer_ahead(const struct lane_shard *s) {
+    return s->crash_count && s->crash_topic != INPUT_NONE && s->position[s->crash_topic] <= s->crash_position;
+}
+
 /* ---- afterwards ---- */
 
 static void count_outcomes(struct lane *lane, const struct batch *batch) {
@@ -209,6 +224,10 @@ static void committed(struct lane *lane, struct batch *batch) {
         s->control_version = batch->control_version;
         memcpy(s->position, part->position, sizeof s->position);
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
+        if (s->skipped && !has_killer_ahead(s)) {
+            s->skipped = false;
+            lane->reassign = true;
+        }
         if (s->cautious && read && --s->cautious == 0)
             log_line(LOG_INFO, "caution-over", "shard=%u sequence=%llu", part->shard, (unsigned long long)part->sequence);
     }
@@ -304,11 +323,6 @@ static void process(struct lane *lane, const struct portion *portion) {
 
 /* ---- the ways in ---- */
 
-/* Noted, and not passed since. */
-static bool is_noted(const struct lane_shard *s, const struct record *record) {
-    return s->crash_topic == record->topic && s->crash_position == record->offset && s->position[record->topic] == record->offset;
-}
-
 /* A record of a shard on which lanes died goes alone, and is noted before it is read. */
 static void process_cautiously(struct lane *lane, struct record *record) {
     struct lane_shard *s = &lane->shards[record->shard];
@@ -341,37 +355,32 @@ static void process_cautiously(struct lane *lane, struct record *record) {
     process(lane, &portion);
 }
 
+/* The shard of a record that is to be processed; NULL for one that is not ours any more, or done before. */
+static struct lane_shard *shard_of(struct lane *lane, const struct record *record) {
+    struct lane_shard *s = record->shard < lane->options.shards ? &lane->shards[record->shard] : NULL;
+    return s && s->state == SHARD_OWNED && record->offset >= s->position[record->topic] ? s : NULL;
+}
+
 /* A record on which lanes died goes before all others of its shard: noting another would forget its deaths, and there is no end
- * of records in the other topic. */
-static bool must_wait(const struct lane_shard *s, const struct record *record) {
-    bool is_next = s->crash_topic != INPUT_NONE && s->position[s->crash_topic] == s->crash_position;
-    return is_next && s->crash_count && !is_noted(s, record);
-}
-
-static bool goes_alone(const struct lane *lane, const struct record *record) {
-    const struct lane_shard *s = record->shard < lane->options.shards ? &lane->shards[record->shard] : NULL;
-    return s && s->state == SHARD_OWNED && s->cautious;
-}
-
+ * of records in the other topic. What is skipped until then is fetched again. */
 void process_records(struct lane *lane, struct record *records, size_t count) {
     size_t kept = 0;
-    bool waits = false;
-    for (size_t i = 0; i < count; i++)
-        if (goes_alone(lane, &records[i]) && is_noted(&lane->shards[records[i].shard], &records[i]))
-            process_cautiously(lane, &records[i]);
     for (size_t i = 0; i < count; i++) {
-        const struct lane_shard *s = records[i].shard < lane->options.shards ? &lane->shards[records[i].shard] : NULL;
-        if (!s || s->state != SHARD_OWNED || records[i].offset < s->position[records[i].topic]) continue;
+        const struct lane_shard *s = shard_of(lane, &records[i]);
+        if (s && s->cautious && is_noted(s, &records[i])) process_cautiously(lane, &records[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct lane_shard *s = shard_of(lane, &records[i]);
+        if (!s) continue;
         if (!s->cautious)
             records[kept++] = records[i];
-        else if (must_wait(s, &records[i]))
-            waits = true;
+        else if (has_killer_ahead(s) && !is_noted(s, &records[i]))
+            s->skipped = true;
         else
             process_cautiously(lane, &records[i]);
     }
     metrics_add(lane->options.metrics, METRIC_RECORDS_CONSUMED, count);
     if (kept) process(lane, &(struct portion){.records = records, .record_count = kept});
-    lane->reassign |= waits; /* they are fetched again, perhaps with the one that they wait for */
 }
 
 /* On a shard on which lanes died each goes alone; the others are a batch of their own. */

@@ -117,6 +117,7 @@ static int take_row(struct lane *lane, struct lane_shard *s, const struct shard_
     s->crash_topic = row->crash_topic;
     s->crash_position = row->crash_position;
     s->crash_count = row->crash_count;
+    s->skipped = false;
     /* The killer may be any record of the batch that died. */
     bool died = row->crash_topic != INPUT_NONE || row->crash_count >= DEATHS_UNTIL_CAUTION;
     s->cautious = died ? lane->options.batch_records : 0;

@@ -52,7 +52,8 @@ CREATE TABLE shard (
     stopped text
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 100000);
 
--- Where a death is counted: at the record that was noted before it was read with caution, or else at the sum of both positions.
+-- How far a shard is where deaths are counted: in the topic of the record that was noted before it was read with caution, or else the
+-- sum of both positions. The place is passed when this is beyond crash_position; below it there may be offsets without records.
 CREATE FUNCTION crash_place(topic smallint, builds bigint, requests bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE topic WHEN 1 THEN builds WHEN 2 THEN requests ELSE builds + requests END;

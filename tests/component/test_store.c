@@ -142,7 +142,16 @@ static void deaths_are_counted_where_they_happen(void **state) {
         assert_int_equal(
             world->store->operations->suspect(world->store, 2, row.epoch, world->owner, INPUT_REQUESTS, 1, &world->error), 0);
     }
+    /* the next record may be behind offsets that have none */
+    assert_int_equal(
+        world->store->operations->suspect(world->store, 2, row.epoch, world->owner, INPUT_REQUESTS, 2, &world->error), 0);
+    memset(world->owner, 0xe3, STORE_OWNER);
+    row = take(world, 2);
+    assert_int_equal(row.crash_topic, INPUT_REQUESTS);
+    assert_int_equal(row.crash_position, 2);
+    assert_int_equal(row.crash_count, 1);
     /* past it, the count is over */
+    assert_int_equal(commit_row(world, &row, &world->error), 0);
     assert_int_equal(commit_row(world, &row, &world->error), 0);
     row = take(world, 2);
     assert_int_equal(row.crash_count, 0);

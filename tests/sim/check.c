@@ -122,7 +122,7 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
         world_violate("chain", shard, row->sequence, number, "the hash of row %u-%llu is not right", row->shard,
                       (unsigned long long)row->sequence);
     *head = row->hash;
-    if (row->topic != INPUT_NONE && row->offset != position[row->topic])
+    if (row->topic != INPUT_NONE && row->offset != workload_next(row->shard, row->topic, position[row->topic]))
         world_violate("order", shard, row->sequence, number, "row %u-%llu is for offset %llu of topic %d; the next was %llu",
                       row->shard, (unsigned long long)row->sequence, (unsigned long long)row->offset, row->topic,
                       (unsigned long long)position[row->topic]);

@@ -53,6 +53,11 @@ void in_log_append(enum input_topic topic, uint32_t shard, struct record *record
         if (members[i].fetches[shard]) fleet_signal(&members[i]);
 }
 
+void in_log_append_marker(enum input_topic topic, uint32_t shard) {
+    struct in_log *log = &in_logs[topic][shard];
+    *KEEP_ADD(log->records, log->count, log->room) = (struct record){.topic = INPUT_NONE};
+}
+
 void in_log_recreate(enum input_topic topic, uint32_t shard) {
     trace("broker: %s of shard%u is made anew", topic_text(topic), shard);
     in_logs[topic][shard] = (struct in_log){0};
@@ -254,7 +259,8 @@ static size_t take_records(struct member *member, size_t limit) {
         const struct in_log *log = &in_logs[topic][shard];
         if (!member->fetches[shard]) continue;
         uint64_t *next = &member->next[topic][shard];
-        while (*next < log->count && *next >= log->start && count < room) member->taken[count++] = log->records[(*next)++];
+        for (; *next < log->count && *next >= log->start && count < room; (*next)++)
+            if (log->records[*next].topic != INPUT_NONE) member->taken[count++] = log->records[*next];
     }
     return count;
 }

@@ -6,7 +6,7 @@
 #include "world.h"
 
 struct in_log {
-    struct record *records; /* by offset */
+    struct record *records; /* by offset; a transaction's marker, which nobody is given, has no topic */
     size_t count, room;
     size_t start; /* what lies below was deleted */
 };
@@ -25,6 +25,8 @@ void group_throw_out(unsigned lane);
 
 /* Appends; the offset and shard are set. */
 void in_log_append(enum input_topic topic, uint32_t shard, struct record *record);
+/* The markers of transactions upstream: an offset each, and no record. */
+void in_log_append_marker(enum input_topic topic, uint32_t shard);
 /* The log is lost and made anew, empty. */
 void in_log_recreate(enum input_topic topic, uint32_t shard);
 /* Retention has deleted what lies below. */

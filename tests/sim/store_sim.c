@@ -123,7 +123,7 @@ static uint64_t crash_place(const struct db_shard *shard) {
 /* shard_take.sql */
 static void apply_take(struct write *write) {
     struct db_shard *shard = &db.shards[write->shard], was = *shard;
-    bool here = was.crash_position == crash_place(&was);
+    bool here = was.crash_position >= crash_place(&was);
     bool died = was.id_count && memcmp(was.owner, write->owner, STORE_OWNER) != 0 && !was.stopped.p;
     shard->epoch++;
     memcpy(shard->owner, write->owner, STORE_OWNER);

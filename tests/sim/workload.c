@@ -12,7 +12,8 @@ size_t event_count;
 
 static struct random drawn;
 static struct release_facts facts[PROJECTS][RELEASES][VARIANTS];
-static int *sent[INPUT_TOPICS + 1][SHARDS_MAX]; /* event numbers by offset */
+enum { MARKER = -1 };
+static int *sent[INPUT_TOPICS + 1][SHARDS_MAX]; /* event numbers by offset, or MARKER */
 static size_t sent_count[INPUT_TOPICS + 1][SHARDS_MAX], sent_room[INPUT_TOPICS + 1][SHARDS_MAX];
 static bool closed[INPUT_TOPICS + 1][SHARDS_MAX];
 
@@ -239,12 +240,20 @@ static void draw_event(struct event *e, bool deadly, bool refused, unsigned oddi
     }
 }
 
+static void note_sent(const struct event *e, int number) {
+    *KEEP_ADD(sent[e->topic][e->shard], sent_count[e->topic][e->shard], sent_room[e->topic][e->shard]) = number;
+}
+
 static void send(void *argument) {
     struct event *e = argument;
     if (world.spec->without_event[e->number] || closed[e->topic][e->shard]) return;
+    for (unsigned i = 0; i < e->markers_before; i++) {
+        in_log_append_marker(e->topic, e->shard);
+        note_sent(e, MARKER);
+    }
     e->offset = in_logs[e->topic][e->shard].count;
     e->sent = true;
-    *KEEP_ADD(sent[e->topic][e->shard], sent_count[e->topic][e->shard], sent_room[e->topic][e->shard]) = e->number;
+    note_sent(e, e->number);
     trace("upstream: e%d (id e%d%s) goes to %s %u/%llu: %s r%d v%d%s%s%s%s%s%s", e->number, e->identity,
           e->identity != e->number ? ", again" : "", e->topic == INPUT_BUILDS ? "builds" : "requests", e->shard,
           (unsigned long long)e->offset, project_name(e->project), e->release, e->variant,
@@ -270,6 +279,8 @@ void workload_begin(void) {
     int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
     int refused = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
     unsigned oddities = random_chance(&drawn, 20) ? 45 : 12;
+    struct random upstream = random_of(world.spec->seed, SUBJECT_UPSTREAM);
+    bool transactional = random_chance(&upstream, 30);
     micros at = random_between(&drawn, 0, 2 * SECOND);
     for (size_t i = 0; i < event_count; i++) {
         struct event *e = &events[i];
@@ -279,6 +290,7 @@ void workload_begin(void) {
         uint32_t home = text_murmur2(slice_str(project_name(e->project))) % world.shard_count;
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
+        if (transactional && random_chance(&upstream, 40)) e->markers_before = 1 + (unsigned)random_below(&upstream, 2);
         world_at(e->at, send, e);
         at += random_chance(&drawn, 65) ? random_between(&drawn, 0, 4 * MS) : random_between(&drawn, 0, 2500 * MS);
     }
@@ -289,7 +301,13 @@ void workload_begin(void) {
 micros workload_ends(void) { return events[event_count - 1].at; }
 
 const struct event *workload_at(uint32_t shard, enum input_topic topic, uint64_t offset) {
-    return offset < sent_count[topic][shard] ? &events[sent[topic][shard][offset]] : NULL;
+    bool is_event = offset < sent_count[topic][shard] && sent[topic][shard][offset] != MARKER;
+    return is_event ? &events[sent[topic][shard][offset]] : NULL;
+}
+
+uint64_t workload_next(uint32_t shard, enum input_topic topic, uint64_t offset) {
+    while (offset < sent_count[topic][shard] && sent[topic][shard][offset] == MARKER) offset++;
+    return offset;
 }
 
 bool workload_is_refused_by_store(uint32_t shard, enum input_topic topic, uint64_t offset) {

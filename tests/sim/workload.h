@@ -38,8 +38,9 @@ struct event {
     int project, release, variant, environment;
     bool dry_run, kills, refused_by_store, on_foreign_partition, binary;
     instant time, expires_at;
-    int identity; /* the number of the first event of this id */
-    int content;  /* distinguishes contents of one id */
+    int identity;            /* the number of the first event of this id */
+    int content;             /* distinguishes contents of one id */
+    unsigned markers_before; /* its producer upstream is transactional: offsets before it that have no record */
     enum input_topic topic;
     uint32_t shard;
     uint64_t offset;
@@ -55,6 +56,8 @@ void workload_begin(void);
 micros workload_ends(void);
 /* The event of that record, or NULL. */
 const struct event *workload_at(uint32_t shard, enum input_topic topic, uint64_t offset);
+/* The first offset from there on that has a record, or the end. */
+uint64_t workload_next(uint32_t shard, enum input_topic topic, uint64_t offset);
 bool workload_is_refused_by_store(uint32_t shard, enum input_topic topic, uint64_t offset);
 /* Nothing more is sent to it: what it held is lost. */
 void workload_close(enum input_topic topic, uint32_t shard);
