@@ -155,6 +155,22 @@ static int sort_out(struct input_kafka *kafka, size_t first, struct error *error
     return result;
 }
 
+/* An end of a partition's log: RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END. */
+static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t which, int64_t *ret_offset,
+                      int wait_ms, struct error *error) {
+    /* rd_kafka_query_watermark_offsets would ask for both at once, and in 2.0.2 it may wait for ever. */
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *answer = rd_kafka_topic_partition_list_add(asked, kafka->names[topic], (int32_t)shard);
+    answer->offset = which;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(kafka->client.rk, asked, wait_ms);
+    if (!code) code = answer->err;
+    *ret_offset = answer->offset;
+    rd_kafka_topic_partition_list_destroy(asked);
+    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for offsets of %s, partition %u", kafka->names[topic],
+                                    shard)
+                : 0;
+}
+
 enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
@@ -163,12 +179,8 @@ enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
 static void wake_fetcher(struct input_kafka *kafka) {
     if (kafka->since_wake < WAKE_BYTES || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
-    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(asked, kafka->names[kafka->last_topic], (int32_t)kafka->last_shard)->offset =
-        RD_KAFKA_OFFSET_END;
-    (void)rd_kafka_offsets_for_times(kafka->client.rk, asked,
-                                     WAKE_MS); /* unlike a query of watermarks it keeps its time in 2.0.2 */
-    rd_kafka_topic_partition_list_destroy(asked);
+    int64_t end;
+    (void)ask_offset(kafka, kafka->last_shard, kafka->last_topic, RD_KAFKA_OFFSET_END, &end, WAKE_MS, NULL);
 }
 
 /* Fills `messages` with what is there; waits only for the first. */
@@ -227,11 +239,10 @@ static int input_partitions(struct input *input, enum input_topic topic, uint32_
 
 static int bounds_of(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t *ret_start, int64_t *ret_end,
                      struct error *error) {
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->client.rk, kafka->names[topic], (int32_t)shard, ret_start,
-                                                                ret_end, KAFKA_QUESTION_MS);
-    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for offsets of %s, partition %u", kafka->names[topic],
-                                    shard)
-                : 0;
+    return ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_BEGINNING, ret_start, KAFKA_QUESTION_MS, error) ||
+                   ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_END, ret_end, KAFKA_QUESTION_MS, error)
+               ? -1
+               : 0;
 }
 
 static int input_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
