@@ -6,7 +6,10 @@
 #include "error.h"
 #include "text.h"
 
-enum { POLICY_BYTES_MAX = 1024 * 1024 };
+enum {
+    POLICY_BYTES_MAX = 1024 * 1024,
+    POLICY_MEMORY_MAX = 32 * 1024 * 1024 /* of the arena for the text and what it compiles to */
+};
 
 struct policy_registry {
     struct slice host;  /* with its port, as it stands in artifact URIs */

@@ -5,8 +5,6 @@
 #include "files.h"
 #include "policy.h"
 
-enum { POLICY_MEMORY_MAX = 32 * 1024 * 1024 }; /* of a policy's text and what it compiles to */
-
 /* Says on stderr what is wrong with the policy in that file, and shows the line. */
 void policy_file_refuse(const char *path, struct slice text, const struct error *error);
 

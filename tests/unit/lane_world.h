@@ -29,7 +29,7 @@ static struct {
     int64_t known_end;
     uint64_t control_version;
     const char *policy;
-    bool control_fails;
+    bool control_fails, control_overflows; /* the latter: its policy needs more memory than it may */
     uint64_t epoch;
     size_t commits, rows, commit_shards; /* commit_shards: of the last one */
     unsigned suspects, loads, fails_at_load;
@@ -104,6 +104,7 @@ static int fake_control(struct store *store, struct arena *arena, struct store_c
     world.control_reads++;
     *control = (struct store_control){.version = world.control_version};
     if (world.policy) control->policy = arena_copy(arena, slice_str(world.policy));
+    if (world.control_overflows) return error_memory(error);
     return world.control_fails ? end_as(ERROR_UNAVAILABLE, error) : 0;
 }
 

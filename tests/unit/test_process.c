@@ -242,6 +242,18 @@ static void a_batch_that_meets_a_new_policy_is_loaded_again_with_it(void **state
     assert_int_equal(lane->shards[0].control_version, 3);
 }
 
+static void a_policy_that_needs_too_much_memory_is_not_the_records_fault(void **state) {
+    (void)state;
+    own_all();
+    junk(2);
+    world.control_version = 3;
+    world.control_overflows = true;
+    process_records(lane, list, 2);
+    assert_int_equal(world.control_reads, 1); /* nothing is cut in halves */
+    assert_int_equal(world.commits, 0);
+    assert_true(lane_is_paused(lane));
+}
+
 static void only_shards_that_are_behind_note_a_new_policy(void **state) {
     (void)state;
     own_all();
@@ -330,6 +342,7 @@ int main(void) {
         TEST(what_has_killed_once_is_read_with_care),
         TEST(nothing_is_read_with_care_while_a_server_is_away),
         TEST(a_batch_that_meets_a_new_policy_is_loaded_again_with_it),
+        TEST(a_policy_that_needs_too_much_memory_is_not_the_records_fault),
         TEST(only_shards_that_are_behind_note_a_new_policy),
         TEST(a_promotion_of_a_shard_that_is_gone_stays_due),
     };
