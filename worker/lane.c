@@ -8,6 +8,7 @@
 enum {
     MOTION_WAIT_MS = 5,
     LOOK_MS = 1000,
+    LOOKS_OUTSIDE_GROUP = 20,
     REPORT_MS = 1000,
     SETTLE_MS = 30000,
     PAUSE_FIRST_MS = 50,
@@ -164,16 +165,31 @@ static void count_lag(struct lane *lane) {
     metrics_set(lane->options.metrics, METRIC_LAG, lag);
 }
 
+static bool have_brokers_answered(const struct lane *lane, uint64_t now) {
+    return metrics_get(lane->options.metrics, METRIC_BROKER_OK_MS) + LOOK_MS > now;
+}
+
 /* A lane that has nothing to publish asks a broker something, to know whether there is one. */
 static void look_at_brokers(struct lane *lane, uint64_t now) {
     struct input *input = lane->options.input;
     struct error error = {0};
     uint32_t count;
-    if (metrics_get(lane->options.metrics, METRIC_BROKER_OK_MS) + LOOK_MS > now) return;
+    if (have_brokers_answered(lane, now)) return;
     if (input->operations->partitions(input, INPUT_REQUESTS, &count, &error))
         log_error(LOG_WARN, "broker-away", &error);
     else
         metrics_set(lane->options.metrics, METRIC_BROKER_OK_MS, lane_now_ms(lane));
+}
+
+/* librdkafka (2.0.2 at least) may never join again when brokers come back after a session: a new process does. */
+static void look_at_group(struct lane *lane, uint64_t now) {
+    struct error error;
+    bool outside = !metrics_get(lane->options.metrics, METRIC_IN_GROUP);
+    lane->looks_outside = outside && have_brokers_answered(lane, now) ? lane->looks_outside + 1 : 0;
+    if (lane->looks_outside < LOOKS_OUTSIDE_GROUP) return;
+    (void)error_set(&error, ERROR_INTERNAL, "group-not-joined",
+                    "brokers answer, and the group has not taken the lane in for %u s", LOOKS_OUTSIDE_GROUP * LOOK_MS / 1000);
+    lane_fail(lane, "outside-group", &error);
 }
 
 static void from_time_to_time(struct lane *lane) {
@@ -184,11 +200,12 @@ static void from_time_to_time(struct lane *lane) {
         shard_look(lane);
         process_control(lane);
         look_at_brokers(lane, now);
+        look_at_group(lane, now);
         count_lag(lane);
     }
     if (now >= lane->next_report) {
         lane->next_report = now + REPORT_MS;
-        size_t count = owned_positions(lane);
+        size_t count = have_brokers_answered(lane, now) ? owned_positions(lane) : 0;
         if (count) input->operations->report(input, lane->positions, count);
     }
     if (now >= lane->next_settle) {

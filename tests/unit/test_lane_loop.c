@@ -194,6 +194,45 @@ static void a_broker_is_asked_when_nothing_was_published_for_a_while(void **stat
     assert_false(lane_is_paused(lane));
 }
 
+static void positions_are_not_reported_while_brokers_are_away(void **state) {
+    (void)state;
+    own_all();
+    world.brokers_fail = ERROR_UNAVAILABLE;
+    for (unsigned i = 0; i < 3; i++) {
+        world.now += 1000;
+        assert_true(step());
+    }
+    assert_int_equal(world.reports, 0);
+    world.brokers_fail = ERROR_NONE;
+    world.now += 1000;
+    assert_true(step());
+    assert_int_equal(world.reports, 1);
+}
+
+static bool stays_for(unsigned seconds) {
+    for (unsigned i = 0; i < seconds; i++) {
+        world.now += 1000;
+        if (!step()) return false;
+    }
+    return true;
+}
+
+/* The library that should join again may have forgotten to. */
+static void a_lane_that_the_group_does_not_take_in_ends(void **state) {
+    (void)state;
+    assert_true(stays_for(18));
+    world.brokers_fail = ERROR_UNAVAILABLE; /* there is no group to be in */
+    assert_true(stays_for(30));
+    world.brokers_fail = ERROR_NONE;
+    assert_true(stays_for(18));
+    world.event = (struct input_event){.kind = INPUT_ASSIGNED};
+    assert_true(stays_for(60));
+    world.event = (struct input_event){.kind = INPUT_REVOKED};
+    assert_true(stays_for(18));
+    assert_false(stays_for(4));
+    assert_true(lane->failed);
+}
+
 static void a_new_policy_is_noted_in_all_shards(void **state) {
     (void)state;
     own_all();
@@ -261,6 +300,8 @@ int main(void) {
         TEST(lag_is_counted_from_what_the_last_fetch_has_told),
         TEST(positions_are_reported_and_settled_written_from_time_to_time),
         TEST(a_broker_is_asked_when_nothing_was_published_for_a_while),
+        TEST(positions_are_not_reported_while_brokers_are_away),
+        TEST(a_lane_that_the_group_does_not_take_in_ends),
         TEST(a_new_policy_is_noted_in_all_shards),
         TEST(a_control_log_that_cannot_be_read_is_read_later),
         TEST(due_promotions_are_looked_for_once_a_second_when_the_clock_is_known),
