@@ -88,7 +88,7 @@ def restart_kafka(tap, sluice, first, _):
     sluice.stack.start_server("kafka")
     with tap.case("Kafka is back: the fleet goes on"):
         flowing(sluice, 60)
-        first.wait_ready()
+        first.wait_ready(60)
 
 
 def kill_kafka(tap, sluice, *_):

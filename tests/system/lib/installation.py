@@ -152,7 +152,7 @@ class Installation:
     # ---- judgement ----
 
     def settle(self, timeout=60):
-        """Waits until every input is in the ledger and every answer published."""
+        """Waits until every input is in the ledger, every promotion that was woken is looked at, and every answer published."""
         kafka = Kafka(self.stack.brokers, self.prefix)
         deadline = time.monotonic() + timeout
         try:
@@ -164,7 +164,9 @@ class Installation:
             kafka.close()
 
     def _behind(self, kafka):
-        behind = []
+        behind = [f"shard {shard}: {count} promotions are due" for shard, count in self.rows(
+            "SELECT shard, count(*) FROM promotion WHERE wake_at <= now() AND conditions NOT LIKE '%%\"registry-%%'"
+            " GROUP BY shard ORDER BY shard")]
         for shard, builds, requests, results, dead in self.rows(
                 "SELECT shard, builds_position, requests_position,"
                 " (SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind NOT IN (12, 13)),"

@@ -6,9 +6,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 
 class Sender:
-    def __init__(self, brokers, prefix):
+    def __init__(self, brokers, prefix, idempotent=True):
         self.prefix = prefix
-        self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": True,
+        self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": idempotent,
                                   "partitioner": "murmur2_random", "linger.ms": 1, "message.max.bytes": 8_000_000})
         self.failed = []
 

@@ -48,7 +48,8 @@ class Traffic(threading.Thread):
 
     def run(self):
         try:
-            sender = Sender(self.sluice.stack.brokers, self.sluice.prefix)
+            # An idempotent producer may end with a fatal error when a broker is away for long; what others send twice is part of life.
+            sender = Sender(self.sluice.stack.brokers, self.sluice.prefix, idempotent=False)
             started, count = time.monotonic(), 0
             while not self.ended.is_set():
                 for event in self.step():
