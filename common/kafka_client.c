@@ -48,7 +48,10 @@ static const struct role_setting defaults[] = {
     {TAILS, "fetch.wait.max.ms", "5"},              /* an end is known by an empty answer, which else takes 500 ms */
     {OUTPUT, "linger.ms", "5"},                     /* batches fill while the rest is produced; a commit does not wait */
     {OUTPUT, "queue.buffering.max.kbytes", "4608"}, /* produce waits beyond that, and the largest dead letter must fit */
+    /* All that a transaction has for a partition goes in one request: librdkafka (2.0.2 at least) spins while the rest of a
+     * partition waits for the answer to a request before it. */
     {OUTPUT, "batch.num.messages", "10000"},
+    {OUTPUT, "batch.size", "4194304"},
     {OUTPUT, "message.max.bytes", "4194304"},    /* as the topics have it */
     {OUTPUT, "transaction.timeout.ms", "10000"}, /* as long a dead lane hides later results at most */
     {PRODUCER, "linger.ms", "0"},
