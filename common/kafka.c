@@ -13,6 +13,10 @@ enum kafka_topic kafka_output_topic(enum output_topic topic) {
     return topic == OUTPUT_RESULTS ? KAFKA_RESULTS : KAFKA_DEAD_LETTER;
 }
 
+int64_t kafka_topic_bytes(enum kafka_topic topic) {
+    return topic == KAFKA_RESULTS || topic == KAFKA_DEAD_LETTER ? KAFKA_OUTPUT_BYTES_MAX : KAFKA_INPUT_BYTES_MAX;
+}
+
 int kafka_topic_name(const struct kafka_options *options, enum kafka_topic topic, char to[KAFKA_TOPIC_MAX + 1],
                      struct error *error) {
     const char *prefix = options->topic_prefix ? options->topic_prefix : "";

@@ -52,6 +52,8 @@ struct kafka_topic_state {
     bool created;              /* by kafka_topics_create */
 };
 enum { KAFKA_OUTPUT_BYTES_MAX = 4 * 1024 * 1024, KAFKA_INPUT_BYTES_MAX = 1000000 };
+/* What its max.message.bytes must be at least. */
+int64_t kafka_topic_bytes(enum kafka_topic topic);
 
 /* What the brokers say of the four topics. */
 int kafka_topics_describe(const struct kafka_options *options, struct kafka_topic_state ret_topics[KAFKA_TOPICS],

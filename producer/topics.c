@@ -42,7 +42,7 @@ static int shards_of(const char *path, const struct config *config, uint64_t *re
 /* What is wrong with a topic, in `to`, or an empty text. */
 static void find_problem(const struct topics *topics, enum kafka_topic topic, char to[200]) {
     const struct kafka_topic_state *state = &topics->states[topic];
-    int64_t bytes = topic == KAFKA_RESULTS || topic == KAFKA_DEAD_LETTER ? KAFKA_OUTPUT_BYTES_MAX : KAFKA_INPUT_BYTES_MAX;
+    int64_t bytes = kafka_topic_bytes(topic);
     *to = '\0';
     if (!state->exists)
         (void)snprintf(to, 200, "does not exist; create it with: sluice topics create");

@@ -164,7 +164,7 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
     answer->offset = which;
     rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(kafka->client.rk, asked, wait_ms);
     if (!code) code = answer->err;
-    *ret_offset = answer->offset;
+    if (!code) *ret_offset = answer->offset;
     rd_kafka_topic_partition_list_destroy(asked);
     return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for offsets of %s, partition %u", kafka->names[topic],
                                     shard)

@@ -8,7 +8,8 @@
 enum {
     MOTION_WAIT_MS = 5,
     LOOK_MS = 1000,
-    LOOKS_OUTSIDE_GROUP = 20,
+    LOOKS_AFTER_OUTAGE = 20,
+    LOOKS_IN_REBALANCE = 90,
     REPORT_MS = 1000,
     SETTLE_MS = 30000,
     PAUSE_FIRST_MS = 50,
@@ -175,20 +176,23 @@ static void look_at_brokers(struct lane *lane, uint64_t now) {
     struct error error = {0};
     uint32_t count;
     if (have_brokers_answered(lane, now)) return;
-    if (input->operations->partitions(input, INPUT_REQUESTS, &count, &error))
+    if (input->operations->partitions(input, INPUT_REQUESTS, &count, &error)) {
+        lane->outage = true;
         log_error(LOG_WARN, "broker-away", &error);
-    else
+    } else
         metrics_set(lane->options.metrics, METRIC_BROKER_OK_MS, lane_now_ms(lane));
 }
 
-/* librdkafka (2.0.2 at least) may never join again when brokers come back after a session: a new process does. */
+/* librdkafka (2.0.2 at least) may never join again when brokers come back after a session: a new process does. A rebalance
+ * without such an outage may take longer, as the group waits until every lane has let its shards go. */
 static void look_at_group(struct lane *lane, uint64_t now) {
     struct error error;
+    unsigned most = lane->outage ? LOOKS_AFTER_OUTAGE : LOOKS_IN_REBALANCE;
     bool outside = !metrics_get(lane->options.metrics, METRIC_IN_GROUP);
     lane->looks_outside = outside && have_brokers_answered(lane, now) ? lane->looks_outside + 1 : 0;
-    if (lane->looks_outside < LOOKS_OUTSIDE_GROUP) return;
+    if (lane->looks_outside < most) return;
     (void)error_set(&error, ERROR_INTERNAL, "group-not-joined",
-                    "brokers answer, and the group has not taken the lane in for %u s", LOOKS_OUTSIDE_GROUP * LOOK_MS / 1000);
+                    "brokers have answered for %u s, and the group has not taken the lane in", most * LOOK_MS / 1000);
     lane_fail(lane, "outside-group", &error);
 }
 
@@ -205,6 +209,7 @@ static void from_time_to_time(struct lane *lane) {
     }
     if (now >= lane->next_report) {
         lane->next_report = now + REPORT_MS;
+        /* A report that is not answered stays with librdkafka, which wants all answered before it joins again. */
         size_t count = have_brokers_answered(lane, now) ? owned_positions(lane) : 0;
         if (count) input->operations->report(input, lane->positions, count);
     }
@@ -244,6 +249,7 @@ static void consume(struct lane *lane, int wait_ms) {
         input->operations->free_records(input);
         break;
     case INPUT_ASSIGNED:
+        lane->outage = false;
         metrics_set(lane->options.metrics, METRIC_IN_GROUP, 1);
         log_line(LOG_INFO, "assigned", "shards=%zu", event.shard_count);
         shard_assign(lane, event.shards, event.shard_count);

@@ -115,8 +115,8 @@ static int make_ports(struct process *process, unsigned number, struct lane_metr
     return process->input ? 0 : -1;
 }
 
-/* Another number of partitions would move projects off their state. */
-static int compare_partitions(struct process *process, struct error *error) {
+/* Another number of partitions would move projects off their state; and what a batch has for a partition goes in one request. */
+static int compare_topics(struct process *process, struct error *error) {
     struct kafka_topic_state topics[KAFKA_TOPICS];
     if (kafka_topics_describe(&process->kafka, topics, error)) return -1;
     for (int topic = 0; topic < KAFKA_TOPICS; topic++) {
@@ -129,14 +129,18 @@ static int compare_partitions(struct process *process, struct error *error) {
             return error_set(error, ERROR_INPUT, "shards-differ",
                              "topic %s has %u partitions and the installation has %u shards; they must be equal", name,
                              topics[topic].partitions, process->shards);
+        int64_t bytes = topics[topic].max_message_bytes, wanted = kafka_topic_bytes((enum kafka_topic)topic);
+        if (bytes >= 0 && bytes < wanted)
+            return error_set(error, ERROR_INPUT, "topic-limit",
+                             "topic %s takes %lld bytes at once; set its max.message.bytes to %lld (sluice topics check)", name,
+                             (long long)bytes, (long long)wanted);
     }
     return 0;
 }
 
 static int start(struct process *process, struct lane_metrics *metrics, struct error *error) {
     struct store *store = process->store;
-    if (store->operations->installation(store, process->installation, &process->shards, error) ||
-        compare_partitions(process, error))
+    if (store->operations->installation(store, process->installation, &process->shards, error) || compare_topics(process, error))
         return -1;
     struct publisher_options publisher = {.handoff = process->handoff,
                                           .output = process->output,

@@ -171,14 +171,29 @@ static int run_stages(struct lane *lane, struct batch *batch, const struct porti
 
 /* ---- records on which lanes died ---- */
 
-/* The record that was noted, which is not processed yet. Offsets before it may have no record. */
+/* Asked of records that are not processed yet. */
 static bool is_noted(const struct lane_shard *s, const struct record *record) {
     return s->crash_topic == record->topic && s->crash_position == record->offset;
 }
 
-/* Lanes died on the noted record, and it is still to be processed. */
+/* Lanes died on the noted record, and it is still to be processed. Offsets before it may have no record. */
 static bool has_killer_ahead(const struct lane_shard *s) {
     return s->crash_count && s->crash_topic != INPUT_NONE && s->position[s->crash_topic] <= s->crash_position;
+}
+
+/* A record on which lanes died goes before all others of its shard: noting another would forget its deaths, and there is no end
+ * of records in the other topic. Its own topic going on without it shows that the log has lost it. */
+static bool must_wait(const struct lane *lane, const struct lane_shard *s, const struct record *record) {
+    if (!has_killer_ahead(s) || is_noted(s, record)) return false;
+    bool is_lost = record->topic == s->crash_topic && record->offset > s->crash_position && !lane->reassign;
+    return !is_lost;
+}
+
+static void skip(struct lane *lane, struct lane_shard *s, const struct record *record) {
+    if (!s->skipped)
+        log_line(LOG_WARN, "waits-for-killer", "shard=%u topic=%s offset=%llu", record->shard,
+                 lane->options.topics[s->crash_topic], (unsigned long long)s->crash_position);
+    s->skipped = true;
 }
 
 /* ---- afterwards ---- */
@@ -361,8 +376,7 @@ static struct lane_shard *shard_of(struct lane *lane, const struct record *recor
     return s && s->state == SHARD_OWNED && record->offset >= s->position[record->topic] ? s : NULL;
 }
 
-/* A record on which lanes died goes before all others of its shard: noting another would forget its deaths, and there is no end
- * of records in the other topic. What is skipped until then is fetched again. */
+/* What has to wait is skipped, and fetched again once that is committed which it waits for. */
 void process_records(struct lane *lane, struct record *records, size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -374,8 +388,8 @@ void process_records(struct lane *lane, struct record *records, size_t count) {
         if (!s) continue;
         if (!s->cautious)
             records[kept++] = records[i];
-        else if (has_killer_ahead(s) && !is_noted(s, &records[i]))
-            s->skipped = true;
+        else if (must_wait(lane, s, &records[i]))
+            skip(lane, s, &records[i]);
         else
             process_cautiously(lane, &records[i]);
     }

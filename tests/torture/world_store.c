@@ -42,7 +42,7 @@ static int copy_row(const struct shard_row *row, struct arena *arena, struct sha
 static void count_death(struct shard_row *row, const unsigned char owner[STORE_OWNER]) {
     uint64_t sum = row->position[INPUT_BUILDS] + row->position[INPUT_REQUESTS];
     uint64_t place = row->crash_topic == INPUT_NONE ? sum : row->position[row->crash_topic];
-    if (row->crash_position != place) {
+    if (row->crash_position < place) {
         row->crash_topic = INPUT_NONE;
         row->crash_position = sum;
         row->crash_count = 0;

@@ -350,6 +350,28 @@ static void a_record_on_which_a_lane_died_goes_before_others(void **state) {
     assert_int_equal(s->crash_count, 0);
 }
 
+/* Its topic goes on without it: the log has lost it, and nobody waits for ever. */
+static void a_noted_record_that_is_lost_holds_nobody_up(void **state) {
+    (void)state;
+    struct lane_shard *s = &lane->shards[0];
+    struct record next[] = {{.topic = INPUT_REQUESTS, .offset = 11, .value = SLICE("y")}};
+    s->cautious = 3;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = 10;
+    s->crash_count = 1;
+    s->position[INPUT_REQUESTS] = 10;
+    lane->reassign = true; /* perhaps it was only dropped: it comes again */
+    process_records(lane, next, 1);
+    assert_int_equal(world.commit_count, 0);
+    lane->reassign = false;
+    process_records(lane, next, 1);
+    take_orders(ORDER_ROWS);
+    assert_int_equal(world.commit_count, 1);
+    assert_int_equal(world.commits[0].offset, 11);
+    assert_int_equal(s->crash_position, 11);
+    assert_int_equal(s->crash_count, 0);
+}
+
 static struct promotion_row waiting(uint64_t opened_sequence) {
     return (struct promotion_row){.id = {(unsigned char)opened_sequence},
                                   .project = SLICE("acme/shop"),
@@ -427,6 +449,7 @@ int main(void) {
         TEST(a_policy_that_cannot_be_read_stops_nothing),
         TEST(caution_lasts_for_a_whole_batch_of_records),
         TEST(a_record_on_which_a_lane_died_goes_before_others),
+        TEST(a_noted_record_that_is_lost_holds_nobody_up),
         TEST(due_promotions_of_a_cautious_shard_are_looked_at_and_end_no_caution),
         TEST(one_due_promotion_that_is_refused_stops_no_other),
         TEST(a_lost_control_version_is_found_by_looking),

@@ -220,14 +220,27 @@ static bool stays_for(unsigned seconds) {
 /* The library that should join again may have forgotten to. */
 static void a_lane_that_the_group_does_not_take_in_ends(void **state) {
     (void)state;
-    assert_true(stays_for(18));
     world.brokers_fail = ERROR_UNAVAILABLE; /* there is no group to be in */
-    assert_true(stays_for(30));
+    assert_true(stays_for(120));
     world.brokers_fail = ERROR_NONE;
     assert_true(stays_for(18));
     world.event = (struct input_event){.kind = INPUT_ASSIGNED};
-    assert_true(stays_for(60));
+    assert_true(stays_for(120));
     world.event = (struct input_event){.kind = INPUT_REVOKED};
+    assert_true(stays_for(80)); /* a rebalance without an outage may take that long */
+    assert_false(stays_for(12));
+    assert_true(lane->failed);
+}
+
+static void a_lane_that_does_not_join_again_after_an_outage_ends_sooner(void **state) {
+    (void)state;
+    world.event = (struct input_event){.kind = INPUT_ASSIGNED};
+    assert_true(stays_for(1));
+    world.brokers_fail = ERROR_UNAVAILABLE;
+    assert_true(stays_for(3));
+    world.event = (struct input_event){.kind = INPUT_REVOKED};
+    assert_true(stays_for(1));
+    world.brokers_fail = ERROR_NONE;
     assert_true(stays_for(18));
     assert_false(stays_for(4));
     assert_true(lane->failed);
@@ -302,6 +315,7 @@ int main(void) {
         TEST(a_broker_is_asked_when_nothing_was_published_for_a_while),
         TEST(positions_are_not_reported_while_brokers_are_away),
         TEST(a_lane_that_the_group_does_not_take_in_ends),
+        TEST(a_lane_that_does_not_join_again_after_an_outage_ends_sooner),
         TEST(a_new_policy_is_noted_in_all_shards),
         TEST(a_control_log_that_cannot_be_read_is_read_later),
         TEST(due_promotions_are_looked_for_once_a_second_when_the_clock_is_known),

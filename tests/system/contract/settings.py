@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from confluent_kafka.admin import AdminClient, ConfigResource
+
 from lib import events
 from lib.installation import Installation
 from lib.tap import Tap, equal, true
@@ -74,6 +76,14 @@ def main():
             equal(sluice.workers[0].stop(), 0, "the exit status")
         sluice.worker("w1")
         sluice.check(tap)
+    with Installation(shards=1) as sluice, tap.case("a topic whose max.message.bytes is too small: the worker refuses to start"):
+        admin = AdminClient({"bootstrap.servers": sluice.stack.brokers})
+        small = ConfigResource("topic", sluice.prefix + "results", set_config={"max.message.bytes": "1000000"})
+        for done in admin.alter_configs([small]).values():
+            done.result(20)
+        worker = sluice.worker(ready=False)
+        true(wait_for(lambda: "code=topic-limit" in worker.log_text(), 20), worker.tail())
+        equal(worker.get("/readyz")[0], 503, "readyz")
     return tap.end()
 
 

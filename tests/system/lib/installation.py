@@ -165,7 +165,7 @@ class Installation:
 
     def _behind(self, kafka):
         behind = [f"shard {shard}: {count} promotions are due" for shard, count in self.rows(
-            "SELECT shard, count(*) FROM promotion WHERE wake_at <= now() AND conditions NOT LIKE '%%\"registry-%%'"
+            "SELECT shard, count(*) FROM promotion WHERE wake_at <= now() AND coalesce(conditions, '') NOT LIKE '%%\"registry-%%'"
             " GROUP BY shard ORDER BY shard")]
         for shard, builds, requests, results, dead in self.rows(
                 "SELECT shard, builds_position, requests_position,"

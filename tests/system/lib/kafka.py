@@ -9,6 +9,7 @@ class Sender:
     def __init__(self, brokers, prefix, idempotent=True):
         self.prefix = prefix
         self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": idempotent,
+                                  "max.in.flight.requests.per.connection": 5 if idempotent else 1,
                                   "partitioner": "murmur2_random", "linger.ms": 1, "message.max.bytes": 8_000_000})
         self.failed = []
 
