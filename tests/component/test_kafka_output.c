@@ -231,6 +231,34 @@ static void a_dead_letter_may_be_larger_than_the_record_that_it_quotes(void **st
     free(value);
 }
 
+/* A request holds what a topic takes at once, and a transaction of a partition may be more. */
+static void a_transaction_of_many_requests_arrives_whole_and_in_order(void **state) {
+    (void)state;
+    enum { SIZE = 5000, COUNT = 2000 };
+    char prefix[64], *value = calloc(1, SIZE);
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct output *output = open_output(&options, "a");
+    MUST(output->operations->init(output, 0, &error));
+    MUST(output->operations->begin(output, 0, &error));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memcpy(value, &i, sizeof i);
+        const struct output_record record = {OUTPUT_RESULTS, 0, SLICE("acme/shop"), slice_of(value, SIZE), NULL, 0};
+        MUST(output->operations->produce(output, 0, &record, &error));
+    }
+    MUST(output->operations->commit(output, 0, &error));
+    output->operations->free(output);
+    struct kafka_reader *reader = kafka_reader_new(&options, KAFKA_COMMITTED, &error);
+    struct kafka_record read;
+    MUST(kafka_reader_start(reader, &(struct kafka_position){KAFKA_RESULTS, 0, 0}, &error));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_int_equal(kafka_reader_next(reader, 20000, &read, &error), KAFKA_READ_RECORD);
+        assert_int_equal(read.value.n, SIZE);
+        assert_memory_equal(read.value.p, &i, sizeof i);
+    }
+    kafka_reader_free(reader);
+    free(value);
+}
+
 static void an_unreachable_broker_is_unavailable(void **state) {
     (void)state;
     struct kafka_options options = {.bootstrap_servers = "127.0.0.1:1", .topic_prefix = "release.", .group = "g"};
@@ -250,6 +278,7 @@ int main(void) {
         cmocka_unit_test(a_tail_looks_no_further_back_than_its_floor),
         cmocka_unit_test(results_of_others_on_the_partition_are_no_tail),
         cmocka_unit_test(a_dead_letter_may_be_larger_than_the_record_that_it_quotes),
+        cmocka_unit_test(a_transaction_of_many_requests_arrives_whole_and_in_order),
         cmocka_unit_test(an_unreachable_broker_is_unavailable),
     };
     return cmocka_run_group_tests_name("kafka_output", tests, broker_start, broker_stop);
