@@ -4,6 +4,7 @@
 
 #include "decode.h"
 #include "lane.h"
+#include "memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 /* cmocka wants the above first */
 #include <cmocka.h>
 
-enum { SHARDS = 2, NOW_S = 1772359200 };
+enum { SHARDS = 2, NOW_S = 1772359200, COMMITS = 64 };
 
 static struct lane_metrics metrics;
 static struct decoder *decoder;
@@ -27,18 +28,27 @@ static struct {
     uint64_t first_position;
     int wait_ms;
     int64_t known_end;
-    uint64_t control_version;
+    uint64_t control_version, lost_control_versions; /* the latter: so many that the shards have noted are not in the store */
     const char *policy;
     bool control_fails, control_overflows; /* the latter: its policy needs more memory than it may */
     uint64_t epoch;
     size_t commits, rows, commit_shards; /* commit_shards: of the last one */
+    struct {
+        enum result_kind kind;
+        uint64_t offset;
+    } first_rows[COMMITS]; /* of each commit that has rows */
     unsigned suspects, loads, fails_at_load;
-    bool publisher_sleeps; /* does nothing */
-    uint64_t tick;         /* how much time passes whenever somebody looks at the clock */
+    enum error_kind suspect_fails; /* once */
+    uint64_t suspect_takes;        /* ms, when it does not fail */
+    unsigned starves, overflows;   /* so many loads fail: the system has no memory, or they need more than a batch may have */
+    size_t orders[ORDER_END + 1];  /* that the publisher was given, by kind */
+    bool publisher_sleeps;         /* does nothing */
+    uint64_t tick;                 /* how much time passes whenever somebody looks at the clock */
     struct promotion_row *due;
     size_t due_count;
-    const char *refuses; /* the store takes no row with this in its input, unless the answer says so, */
-    bool refuses_all;    /* or not even then */
+    const char *refuses;     /* the store takes no row with this in its input, unless the answer says so, */
+    bool refuses_all;        /* or not even then */
+    uint64_t refuses_opened; /* nor the change of the promotion that was opened so */
     const char *commit_code;
     enum error_kind commit_fails; /* with that code, once */
     char stopped[300];
@@ -93,9 +103,12 @@ static int fake_partitions(struct input *input, enum input_topic topic, uint32_t
 
 static int fake_load(struct store *store, struct arena *arena, struct store_facts *facts, struct error *error) {
     (void)store, (void)arena;
+    world.loads++;
+    if (world.starves) memory_refused();
+    if (world.starves ? world.starves-- : world.overflows ? world.overflows-- : 0) return error_memory(error);
     facts->ret_now = (instant)NOW_S * 1000000;
     facts->ret_control_version = world.control_version;
-    if (++world.loads == world.fails_at_load) return end_as(ERROR_UNAVAILABLE, error);
+    if (world.loads == world.fails_at_load) return end_as(ERROR_UNAVAILABLE, error);
     return end_as(world.load_fails, error);
 }
 
@@ -110,9 +123,12 @@ static int fake_control(struct store *store, struct arena *arena, struct store_c
 
 static int fake_suspect(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                         enum input_topic topic, uint64_t offset, struct error *error) {
-    (void)store, (void)shard, (void)epoch, (void)owner, (void)topic, (void)offset, (void)error;
+    (void)store, (void)shard, (void)epoch, (void)owner, (void)topic, (void)offset;
+    enum error_kind kind = world.suspect_fails;
     world.suspects++;
-    return 0;
+    world.suspect_fails = ERROR_NONE;
+    if (kind == ERROR_NONE) world.now += world.suspect_takes;
+    return end_as(kind, error);
 }
 
 static int fake_epochs(struct store *store, struct store_epoch *shards, size_t count, struct error *error) {
@@ -120,8 +136,12 @@ static int fake_epochs(struct store *store, struct store_epoch *shards, size_t c
     world.looks++;
     for (size_t i = 0; i < count; i++) {
         const struct lane_shard *s = &lane->shards[shards[i].shard];
-        shards[i] = (struct store_epoch){
-            .shard = shards[i].shard, .ret_epoch = s->epoch, .ret_sequence = s->sequence, .ret_head = s->head};
+        shards[i] = (struct store_epoch){.shard = shards[i].shard,
+                                         .ret_epoch = s->epoch,
+                                         .ret_sequence = s->sequence,
+                                         .ret_head = s->head,
+                                         .ret_control_version = s->control_version - world.lost_control_versions};
+        memcpy(shards[i].ret_owner, lane->options.owner, STORE_OWNER);
     }
     return 0;
 }
@@ -175,6 +195,13 @@ static int fake_commit(struct store *store, const struct commit *commit, struct 
         if (contains(commit->rows[i].input, world.refuses) &&
             (world.refuses_all || !contains(commit->rows[i].decision, "could not be committed")))
             return error_set(error, ERROR_INPUT, "sql-22021", "as the test says");
+    for (size_t i = 0; i < commit->changed_count && world.refuses_opened; i++)
+        if (commit->changed[i].opened_sequence == world.refuses_opened) return end_as(ERROR_INPUT, error);
+    assert_true(world.commits < COMMITS);
+    if (commit->row_count) {
+        world.first_rows[world.commits].kind = commit->rows[0].kind;
+        world.first_rows[world.commits].offset = commit->rows[0].offset;
+    }
     world.commits++;
     world.commit_shards = commit->shard_count;
     world.rows += commit->row_count;
@@ -209,6 +236,7 @@ static int set_up(void **state) {
     memset(&world, 0, sizeof world);
     memset(&metrics, 0, sizeof metrics);
     world.now = 100000;
+    world.commit_code = "test";
     decoder = decoder_new(&error);
     const struct lane_options options = {.input = &input,
                                          .store = &store,
@@ -242,6 +270,7 @@ static void publisher(void) {
                                                    [ORDER_DRAIN] = REPORT_DRAINED,
                                                    [ORDER_FORGET] = REPORT_FORGOTTEN};
         next = order->next;
+        world.orders[order->kind]++;
         struct report report = {.kind = answers[order->kind], .shard = order->shard, .batch = order->batch};
         report.epoch = lane->shards[order->shard].epoch;
         handoff_report(lane->options.handoff, &report);
@@ -261,6 +290,22 @@ static inline void own_all(void) {
     for (int i = 0; i < 3; i++) assert_true(step());
     assert_int_equal(lane->shards[0].state, SHARD_OWNED);
     assert_int_equal(lane->shards[1].state, SHARD_OWNED);
+}
+
+/* A waiting promotion whose time is over, on shard 0. */
+static inline struct promotion_row expired(uint64_t opened_sequence, const char *environment) {
+    return (struct promotion_row){.id = {(unsigned char)opened_sequence, (unsigned char)(opened_sequence >> 8)},
+                                  .project = SLICE("acme/shop"),
+                                  .git_sha = SLICE("0123456789abcdef0123456789abcdef01234567"),
+                                  .environment = slice_str(environment),
+                                  .requester = SLICE("r"),
+                                  .source = SLICE("/ci"),
+                                  .event_id = SLICE("1"),
+                                  .outcome = PROMOTION_WAITING,
+                                  .revision = 1,
+                                  .conditions = SLICE("[]"),
+                                  .opened_sequence = opened_sequence,
+                                  .expires_at = (instant)NOW_S * 1000000 - 1};
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -266,22 +266,6 @@ static void only_shards_that_are_behind_note_a_new_policy(void **state) {
     assert_int_equal(lane->shards[1].control_version, 3);
 }
 
-static struct promotion_row expired(uint64_t opened_sequence, char *environment) {
-    (void)sprintf(environment, "env-%llu", (unsigned long long)opened_sequence);
-    return (struct promotion_row){.id = {(unsigned char)opened_sequence, (unsigned char)(opened_sequence >> 8)},
-                                  .project = SLICE("acme/shop"),
-                                  .git_sha = SLICE("0123456789abcdef0123456789abcdef01234567"),
-                                  .environment = slice_str(environment),
-                                  .requester = SLICE("r"),
-                                  .source = SLICE("/ci"),
-                                  .event_id = SLICE("1"),
-                                  .outcome = PROMOTION_WAITING,
-                                  .revision = 1,
-                                  .conditions = SLICE("[]"),
-                                  .opened_sequence = opened_sequence,
-                                  .expires_at = (instant)NOW_S * 1000000 - 1};
-}
-
 static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **state) {
     (void)state;
     static struct promotion_row rows[200];
@@ -289,7 +273,10 @@ static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **st
     own_all();
     world.now += 1000;
     assert_true(step());
-    for (size_t i = 0; i < 200; i++) rows[i] = expired(i + 1, environments[i]);
+    for (size_t i = 0; i < 200; i++) {
+        (void)snprintf(environments[i], sizeof environments[i], "env-%zu", i);
+        rows[i] = expired(i + 1, environments[i]);
+    }
     world.due = rows;
     world.due_count = 200;
     world.now += 1000;
@@ -310,11 +297,10 @@ static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **st
 static void a_promotion_of_a_shard_that_is_gone_stays_due(void **state) {
     (void)state;
     static struct promotion_row row;
-    char environment[32];
     own_all();
     world.now += 1000;
     assert_true(step());
-    row = expired(1, environment);
+    row = expired(1, "dev");
     row.shard = 1;
     shard_retake(lane, 1, 1000, "test");
     world.due = &row;
