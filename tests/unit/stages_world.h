@@ -81,18 +81,23 @@ static struct batch batch;
 static struct record records[8];
 static struct digest first_head;
 
+static void set_policy(const char *text) {
+    struct error error;
+    const struct policy *policy;
+    assert_int_equal(policy_parse(&arena, slice_str(text), &policy, &error), 0);
+    batch.policy = policy;
+}
+
 static int set_up(void **state) {
     (void)state;
     struct error error;
-    const struct policy *policy;
     arena_init(&arena, 1 << 24);
     decoder = decoder_new(&error);
     assert_non_null(decoder);
-    assert_int_equal(policy_parse(&arena, slice_str(policy_text), &policy, &error), 0);
     batch_init(&batch, 1 << 24);
     batch.decoder = decoder;
     batch.installation_shards = 1;
-    batch.policy = policy;
+    set_policy(policy_text);
     batch.control_version = batch.policy_version = 1;
     batch.topics[INPUT_BUILDS] = "release.builds";
     batch.topics[INPUT_REQUESTS] = "release.requests";
@@ -145,14 +150,14 @@ static void add(enum input_topic topic, const char *id, const char *type, const 
     batch.items[batch.item_count++] = (struct item){.shard = batch.shards, .record = record};
 }
 
-static inline void add_build(const char *id, const char *digest) {
+/* A build of these artifacts: ARTIFACTs with commas between them. */
+static inline void add_artifacts(const char *id, const char *artifacts) {
     struct slice manifest =
         arena_print(&arena,
-                    "{\"schemaVersion\":\"1.0\",\"gitSha\":\"" SHA "\",\"buildTimestamp\":\"" TIME "\","
-                    "\"artifacts\":[{\"name\":\"app\",\"type\":\"docker-image\",\"digest\":\"%s\",\"uri\":\"r:5000/acme/shop\"}],"
+                    "{\"schemaVersion\":\"1.0\",\"gitSha\":\"" SHA "\",\"buildTimestamp\":\"" TIME "\",\"artifacts\":[%s],"
                     "\"sbomReference\":{\"uri\":\"sbom.json\"},\"evidenceReference\":{\"uri\":\"evidence.json\"},"
                     "\"attestation\":{\"status\":\"disabled\",\"issueLink\":\"https://issues.example/1\"}}",
-                    digest);
+                    artifacts);
     struct buf data;
     buf_init(&data, 10000);
     buf_str(&data, "{\"manifest\":");
@@ -162,9 +167,21 @@ static inline void add_build(const char *id, const char *digest) {
     buf_release(&data);
 }
 
-static inline void add_request(const char *id, const char *environment, const char *more) {
+#define ARTIFACT(name, type, digest, uri)                                                                                        \
+    "{\"name\":\"" name "\",\"type\":\"" type "\",\"digest\":\"" digest "\",\"uri\":\"" uri "\"}"
+
+static inline void add_build(const char *id, const char *digest) {
+    add_artifacts(id, arena_print(&arena, ARTIFACT("app", "docker-image", "%s", "r:5000/acme/shop"), digest).p);
+}
+
+/* `more`: members behind the others, each with its comma. */
+static inline void add_request_of(const char *id, const char *sha, const char *environment, const char *more) {
     add(INPUT_REQUESTS, id, "dev.sluice.promotion.requested.v1", TIME,
-        arena_print(&arena, "{\"releaseRef\":\"" SHA "\",\"targetEnv\":\"%s\",\"requester\":\"github:1\"%s}", environment, more));
+        arena_print(&arena, "{\"releaseRef\":\"%s\",\"targetEnv\":\"%s\",\"requester\":\"github:1\"%s}", sha, environment, more));
+}
+
+static inline void add_request(const char *id, const char *environment, const char *more) {
+    add_request_of(id, SHA, environment, more);
 }
 
 /* Through the stages; the answers must be a chain. */
@@ -187,11 +204,14 @@ static inline void run(void) {
 
 static inline enum result_kind kind(size_t i) { return i < batch.answer_count ? batch.answers[i].row.kind : RESULT_NONE; }
 
-static inline struct slice member(size_t i, const char *name) {
+/* What the i-th answer says. */
+static inline const struct json *decision(size_t i) {
     const struct json *root;
     assert_int_equal(json_read_strict(&arena, batch.answers[i].row.decision, NULL, &root, NULL), 0);
-    return json_get_text(root, name);
+    return root;
 }
+
+static inline struct slice member(size_t i, const char *name) { return json_get_text(decision(i), name); }
 
 static inline struct promotion *add_due(instant expires_at) {
     struct promotion *promotion = ARENA_NEW(&arena, struct promotion);

@@ -162,16 +162,11 @@ static void refusals_stand_beside_their_neighbours(void **state) {
 
 /* ---- what stood before in the same batch ---- */
 
-static void add_request_of(const char *id, const char *sha, const char *environment) {
-    add(INPUT_REQUESTS, id, "dev.sluice.promotion.requested.v1", TIME,
-        arena_print(&arena, "{\"releaseRef\":\"%s\",\"targetEnv\":\"%s\",\"requester\":\"github:1\"}", sha, environment));
-}
-
 static void the_last_release_of_a_batch_is_the_environments(void **state) {
     (void)state;
     release_found = true;
-    add_request_of("1", SHA, "dev");
-    add_request_of("2", "89abcdef0123456789abcdef0123456789abcdef", "dev");
+    add_request_of("1", SHA, "dev", "");
+    add_request_of("2", "89abcdef0123456789abcdef0123456789abcdef", "dev", "");
     run();
     assert_int_equal(kind(0), RESULT_PROMOTION_PROMOTED);
     assert_int_equal(kind(1), RESULT_PROMOTION_PROMOTED);
@@ -192,9 +187,7 @@ static void a_promotion_that_was_superseded_in_this_batch_is_not_looked_at(void 
     assert_int_equal(batch.answer_count, 2);
     assert_int_equal(kind(0), RESULT_PROMOTION_SUPERSEDED);
     assert_int_equal(kind(1), RESULT_PROMOTION_PROMOTED);
-    const struct json *root;
-    assert_int_equal(json_read_strict(&arena, batch.answers[0].row.decision, NULL, &root, NULL), 0);
-    assert_true(json_get_text(json_get(root, "release"), "manifestDigest").p != NULL); /* the release was known by then */
+    assert_true(json_get_text(json_get(decision(0), "release"), "manifestDigest").p != NULL); /* the release was known by then */
 }
 
 /* Its id stands in the batch, but that event is refused: it has claimed nothing. */
@@ -210,11 +203,7 @@ static void a_duplicate_that_is_stale_is_told_nothing_of_the_look(void **state) 
     assert_int_equal(batch.claim_count, 0);
 }
 
-static struct slice original(size_t i, const char *name) {
-    const struct json *root;
-    assert_int_equal(json_read_strict(&arena, batch.answers[i].row.decision, NULL, &root, NULL), 0);
-    return json_get_text(json_get(root, "original"), name);
-}
+static struct slice original(size_t i, const char *name) { return json_get_text(json_get(decision(i), "original"), name); }
 
 static void a_duplicate_tells_what_became_of_the_original(void **state) {
     (void)state;
@@ -257,13 +246,6 @@ static void a_damaged_row_fails_the_batch_and_says_so(void **state) {
 
 /* ---- policies and artifacts ---- */
 
-static void set_policy(const char *text) {
-    struct error error;
-    const struct policy *policy;
-    assert_int_equal(policy_parse(&arena, slice_str(text), &policy, &error), 0);
-    batch.policy = policy;
-}
-
 static void a_build_needs_a_policy_that_allows_it(void **state) {
     (void)state;
     static const struct {
@@ -295,9 +277,7 @@ static void without_a_policy_a_request_waits_for_one(void **state) {
 }
 
 static const struct json *condition_of(size_t answer, const char *type) {
-    const struct json *root;
-    assert_int_equal(json_read_strict(&arena, batch.answers[answer].row.decision, NULL, &root, NULL), 0);
-    for (const struct json *node = json_get(root, "conditions")->first; node; node = node->next)
+    for (const struct json *node = json_get(decision(answer), "conditions")->first; node; node = node->next)
         if (slice_is(json_get_text(node, "type"), type)) return node;
     return NULL;
 }
@@ -340,25 +320,6 @@ static void the_shortest_limit_of_waiting_counts(void **state) {
     run();
     assert_int_equal(batch.promotions->row.expires_at - now, 7 * 24 * hour);
 }
-
-static void add_artifacts(const char *id, const char *artifacts) {
-    struct slice manifest =
-        arena_print(&arena,
-                    "{\"schemaVersion\":\"1.0\",\"gitSha\":\"" SHA "\",\"buildTimestamp\":\"" TIME "\",\"artifacts\":[%s],"
-                    "\"sbomReference\":{\"uri\":\"sbom.json\"},\"evidenceReference\":{\"uri\":\"evidence.json\"},"
-                    "\"attestation\":{\"status\":\"disabled\",\"issueLink\":\"https://issues.example/1\"}}",
-                    artifacts);
-    struct buf data;
-    buf_init(&data, 10000);
-    buf_str(&data, "{\"manifest\":");
-    json_write_string(&data, manifest);
-    buf_char(&data, '}');
-    add(INPUT_BUILDS, id, "dev.sluice.build.complete.v1", TIME, buf_slice(&data));
-    buf_release(&data);
-}
-
-#define ARTIFACT(name, type, digest, uri)                                                                                        \
-    "{\"name\":\"" name "\",\"type\":\"" type "\",\"digest\":\"" digest "\",\"uri\":\"" uri "\"}"
 
 /* Equal in whatever order; another name, type, digest or place is another release. */
 static void artifacts_are_compared_member_by_member(void **state) {
