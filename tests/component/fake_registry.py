@@ -1,4 +1,4 @@
-"""A registry that misbehaves, for test_registry.c: what it does is told by the repository's name.
+"""A registry that misbehaves, for test_registry*.c: what it does is told by the repository's name.
 
     fake_registry.py PORT [CERTIFICATE KEY]
 

@@ -1,4 +1,5 @@
-/* What the tests of the store share: a migrated schema of four shards, a store on it, and rows. Include it behind cmocka.h. */
+/* What the tests of the store share: a migrated schema of four shards, a store on it, rows and commits. Include it behind
+ * cmocka.h. */
 #ifndef SLUICE_TESTS_STORE_WORLD_H
 #define SLUICE_TESTS_STORE_WORLD_H
 
@@ -89,8 +90,8 @@ static struct commit_shard make_change(const struct shard_row *from, const struc
                                  .settled = {{from->sequence, 77}, {0, -1}}};
 }
 
-static struct promotion_row make_promotion(uint32_t shard, uint64_t sequence, const char *environment,
-                                           enum promotion_outcome outcome, instant now) {
+static inline struct promotion_row make_promotion(uint32_t shard, uint64_t sequence, const char *environment,
+                                                  enum promotion_outcome outcome, instant now) {
     struct promotion_row row = {.shard = shard,
                                 .project = SLICE("acme/shop"),
                                 .git_sha = slice_str(sha_a),
@@ -112,5 +113,26 @@ static struct promotion_row make_promotion(uint32_t shard, uint64_t sequence, co
         row.decided_sequence = sequence;
     return row;
 }
+
+/* The shard is as the commit has left it. */
+static inline void follow(struct shard_row *row, const struct commit_shard *change) {
+    row->sequence = change->new_sequence;
+    row->head = change->new_head;
+    memcpy(row->position, change->new_position, sizeof row->position);
+}
+
+/* Commits one row that changes nothing else. */
+static inline int commit_row(struct world *world, struct shard_row *shard, struct error *error) {
+    instant now = clock_of(world);
+    struct ledger_row row = make_row(shard->shard, shard->sequence + 1, RESULT_EVENT_REFUSED, "{}", now, &shard->head);
+    struct commit_shard change = make_change(shard, &row, now);
+    struct commit commit = {.shards = &change, .shard_count = 1, .rows = &row, .row_count = 1};
+    memcpy(commit.owner, world->owner, STORE_OWNER);
+    if (world->store->operations->commit(world->store, &commit, error)) return -1;
+    follow(shard, &change);
+    return 0;
+}
+
+#define IN_A_WORLD(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
 
 #endif

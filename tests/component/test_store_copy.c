@@ -225,8 +225,6 @@ static void a_lane_that_stopped_in_a_copy_does_not_hold_its_shard_for_ever(void 
     assert_true(tries > 1); /* it was locked at first */
 }
 
-#define IN_A_WORLD(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_A_WORLD(what_many_rows_commit_is_read_back),
