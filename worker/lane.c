@@ -49,6 +49,8 @@ void lane_starve(struct lane *lane, const char *what) {
     lane_fail(lane, what, &error);
 }
 
+void lane_turn(struct lane *lane) { metrics_set(lane->options.metrics, METRIC_TURN_MS, lane_now_ms(lane)); }
+
 struct lane *lane_new(const struct lane_options *options) {
     struct lane *lane = calloc(1, sizeof *lane);
     if (!lane) return NULL;
@@ -268,6 +270,7 @@ static void consume(struct lane *lane, int wait_ms) {
 
 bool lane_step(struct lane *lane, int wait_ms) {
     bool busy = lane->revoking || lane->ending;
+    lane_turn(lane);
     for (struct report *report = handoff_reports(lane->options.handoff, busy ? 10 : 0), *next; report; report = next) {
         next = report->next;
         lane_report(lane, report);

@@ -118,6 +118,8 @@ void lane_starve(struct lane *lane, const char *what);
 /* Rests after a failure, a little longer each time. */
 void lane_pause(struct lane *lane, const char *what, const struct error *error);
 
+/* Tells the supervisor that the lane goes on: before whatever may take long. */
+void lane_turn(struct lane *lane);
 /* Acts on a report of the publisher and frees it. */
 void lane_report(struct lane *lane, struct report *report);
 

@@ -99,7 +99,8 @@ static int run_supervisor(const struct arguments *arguments, const char *program
                                                .argument_count = arguments->config ? 3 : 1,
                                                .lanes = config->worker.lanes,
                                                .listen = config->worker.listen,
-                                               .drain_ms = config->worker.drain_timeout / 1000};
+                                               .drain_ms = config->worker.drain_timeout / 1000,
+                                               .still_ms = SUPERVISOR_STILL_MS};
     (void)log_level_parse(config->worker.log_level, &level);
     log_open(level, "supervisor");
     warn_of_strays();

@@ -307,6 +307,7 @@ static void fail(struct lane *lane, struct batch *batch, const struct portion *p
 
 static void process(struct lane *lane, const struct portion *portion) {
     struct error error = {0};
+    lane_turn(lane);
     /* Records behind one that was dropped must not be committed: its position would be passed over. */
     if (lane->failed || lane_is_paused(lane) || (portion->record_count && lane->reassign)) {
         lane->reassign |= portion->record_count > 0;

@@ -129,6 +129,7 @@ static void take(struct lane *lane, uint32_t shard) {
     struct store *store = lane->options.store;
     struct error error = {0};
     struct order taken = {.kind = ORDER_TAKE, .shard = shard};
+    lane_turn(lane);
     arena_init(&taken.arena, 1024 * 1024);
     taken.row = ARENA_NEW(&taken.arena, struct shard_row);
     if (!taken.row ? error_memory(&error)

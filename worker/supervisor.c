@@ -25,6 +25,7 @@ struct child {
     uint64_t start_at_ms; /* when it does not run */
     unsigned deaths;      /* in a row, without being well in between */
     bool started_before;
+    uint64_t turn, turned_ms; /* METRIC_TURN_MS as it was last seen to change, and when that was */
 };
 
 struct supervisor {
@@ -37,7 +38,7 @@ struct supervisor {
     sigset_t old_mask;
     struct status *status;
     bool draining, killed;
-    uint64_t kill_at_ms;
+    uint64_t kill_at_ms, looked_ms; /* looked_ms: for lanes that stand still */
 };
 
 static uint64_t now_ms(void) {
@@ -114,7 +115,7 @@ static void start_lane(struct supervisor *supervisor, unsigned number) {
     if (child->started_before) supervisor->views[number].restarts++;
     child->started_before = true;
     child->pid = pid;
-    child->started_ms = now;
+    child->started_ms = child->turned_ms = now;
     supervisor->views[number].running = true;
     log_line(LOG_INFO, "lane-started", "lane=%u pid=%d", number, (int)pid);
 }
@@ -123,6 +124,27 @@ static void start_due(struct supervisor *supervisor) {
     uint64_t now = now_ms();
     for (unsigned i = 0; i < supervisor->options->lanes && !supervisor->draining; i++)
         if (!supervisor->children[i].pid && supervisor->children[i].start_at_ms <= now) start_lane(supervisor, i);
+}
+
+/* ---- standing still ---- */
+
+/* A lane can hang in a library for good: librdkafka, say, waits until a time of the clock that people set, and when that is set
+ * back for as much longer. Killed, it loses nothing. Time in which this process stood still itself says nothing of the lanes. */
+static void kill_still(struct supervisor *supervisor) {
+    uint64_t now = now_ms(), still = (uint64_t)supervisor->options->still_ms;
+    bool slept = now - supervisor->looked_ms > still / 2;
+    supervisor->looked_ms = now;
+    for (unsigned i = 0; i < supervisor->options->lanes; i++) {
+        struct child *child = &supervisor->children[i];
+        uint64_t turn = metrics_get(&supervisor->metrics[i], METRIC_TURN_MS);
+        if (slept || turn != child->turn) child->turned_ms = now;
+        child->turn = turn;
+        if (!child->pid || now - child->turned_ms < still) continue;
+        log_line(LOG_ERROR, "lane-still", "lane=%u pid=%d message=\"it has not gone on for %" PRIu64 " ms and is killed\"", i,
+                 (int)child->pid, now - child->turned_ms);
+        child->turned_ms = now;
+        (void)kill(child->pid, SIGKILL);
+    }
 }
 
 /* ---- ending ---- */
@@ -205,7 +227,8 @@ static void take_signals(struct supervisor *supervisor) {
 /* Until when nothing has to be done unless something happens. */
 static int wait_ms(const struct supervisor *supervisor) {
     int wait = status_wait_ms(supervisor->status);
-    uint64_t now = now_ms(), next = supervisor->draining ? supervisor->kill_at_ms : UINT64_MAX;
+    uint64_t now = now_ms(), look = now + (uint64_t)supervisor->options->still_ms / 4;
+    uint64_t next = supervisor->draining ? supervisor->kill_at_ms : look;
     for (unsigned i = 0; i < supervisor->options->lanes && !supervisor->draining; i++)
         if (!supervisor->children[i].pid && supervisor->children[i].start_at_ms < next)
             next = supervisor->children[i].start_at_ms;
@@ -219,6 +242,7 @@ static void watch(struct supervisor *supervisor) {
                                    {.fd = status_fd(supervisor->status), .events = POLLIN}};
     while (!supervisor->draining || running(supervisor)) {
         start_due(supervisor);
+        kill_still(supervisor);
         (void)poll(descriptors, 2, wait_ms(supervisor));
         take_signals(supervisor);
         if (supervisor->draining && now_ms() >= supervisor->kill_at_ms) kill_all(supervisor);
@@ -244,7 +268,7 @@ int supervisor_run(const struct supervisor_options *options, struct error *error
     struct supervisor supervisor = {.options = options, .memory = -1, .signals = -1};
     int result = -1;
     if (options->lanes < 1 || options->lanes > SUPERVISOR_LANES_MAX || options->argument_count < 1 ||
-        options->argument_count > SUPERVISOR_ARGUMENTS_MAX)
+        options->argument_count > SUPERVISOR_ARGUMENTS_MAX || options->still_ms < 1)
         return error_set(error, ERROR_INPUT, "options-invalid", "a worker has 1 to %d lanes", SUPERVISOR_LANES_MAX);
     supervisor.children = calloc(options->lanes, sizeof *supervisor.children);
     supervisor.views = calloc(options->lanes, sizeof *supervisor.views);

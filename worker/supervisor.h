@@ -1,4 +1,5 @@
-/* Starts the lanes as child processes, starts those again that die, serves what they count, and ends them.
+/* Starts the lanes as child processes, starts those again that die, kills those that stand still, serves what they count, and
+ * ends them.
  *
  * A lane is this very program again, with `arguments` and then "--lane K --metrics FD": FD is shared memory with one struct
  * lane_metrics a lane. Lanes get SIGTERM when the supervisor dies. SIGTERM, SIGINT and SIGHUP drain: the lanes get SIGTERM, and
@@ -18,7 +19,8 @@ enum {
     SUPERVISOR_WELL_MS = 1500,
     SUPERVISOR_FIRST_MS = 50, /* between a death and the next start */
     SUPERVISOR_NEXT_MS = 200, /* then this, then twice as long each time */
-    SUPERVISOR_LONGEST_MS = 5000
+    SUPERVISOR_LONGEST_MS = 5000,
+    SUPERVISOR_STILL_MS = 60000 /* longer than any call of a lane may take */
 };
 
 struct supervisor_options {
@@ -27,6 +29,7 @@ struct supervisor_options {
     unsigned lanes;
     const char *listen; /* of the status server */
     int64_t drain_ms;
+    int64_t still_ms; /* a lane that has not gone on for so long is killed: SUPERVISOR_STILL_MS, but in tests */
 };
 
 /* Runs until it is told to end. Call it from the only thread of the process. Returns 0 when all lanes have ended by themselves,

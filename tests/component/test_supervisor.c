@@ -45,6 +45,7 @@ static int be_lane(const char *way, unsigned number, int fd) {
     metrics_add(metrics, METRIC_RECORDS_CONSUMED, 1);
     if (strcmp(way, "outside") != 0) metrics_set(metrics, METRIC_IN_GROUP, 1);
     while (!asked_to_end) {
+        if (strcmp(way, "hangs") != 0) metrics_set(metrics, METRIC_TURN_MS, clock_ms());
         metrics_set(metrics, METRIC_DATABASE_OK_MS, clock_ms());
         metrics_set(metrics, METRIC_BROKER_OK_MS, clock_ms());
         rest_ms(20);
@@ -69,6 +70,8 @@ static unsigned free_port(void) {
     return ntohs(address.sin_port);
 }
 
+static int64_t still_ms = SUPERVISOR_STILL_MS;
+
 static struct worker start_worker(const char *way, unsigned lanes, int64_t drain_ms) {
     struct worker worker = {.port = free_port()};
     worker.pid = fork();
@@ -77,8 +80,12 @@ static struct worker start_worker(const char *way, unsigned lanes, int64_t drain
     char listen[40];
     const char *const arguments[] = {"test_supervisor", way};
     (void)snprintf(listen, sizeof listen, "127.0.0.1:%u", worker.port);
-    const struct supervisor_options options = {
-        .arguments = arguments, .argument_count = 2, .lanes = lanes, .listen = listen, .drain_ms = drain_ms};
+    const struct supervisor_options options = {.arguments = arguments,
+                                               .argument_count = 2,
+                                               .lanes = lanes,
+                                               .listen = listen,
+                                               .drain_ms = drain_ms,
+                                               .still_ms = still_ms};
     struct error error = {0};
     int result = supervisor_run(&options, &error);
     _exit(result < 0 ? 9 : result);
@@ -251,6 +258,29 @@ static void a_lane_that_stands_still_is_not_ready(void **state) {
     assert_int_equal(stop(&worker), 0);
 }
 
+/* Its servers answer, and it does nothing any more: only its supervisor can help. */
+static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
+    (void)state;
+    pid_t pids[LANES];
+    still_ms = 2000;
+    struct worker hanging = start_worker("hangs", 1, 5000), steady = start_worker("steady", 1, 5000);
+    still_ms = SUPERVISOR_STILL_MS;
+    assert_true(answers_within(&steady, "/readyz", 200, "ready", 5000));
+    assert_true(answers_within(&hanging, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 1\n", 10000));
+    assert_true(answers_within(&steady, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 1000));
+    /* time in which the supervisor stood still too is nobody's fault */
+    assert_int_equal(lanes_of(&steady, pids), 1);
+    kill(steady.pid, SIGSTOP);
+    kill(pids[0], SIGSTOP);
+    rest_ms(3000);
+    kill(steady.pid, SIGCONT);
+    rest_ms(200);
+    kill(pids[0], SIGCONT);
+    assert_true(answers_within(&steady, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 2000));
+    assert_int_equal(stop(&steady), 0);
+    assert_int_equal(stop(&hanging), 0);
+}
+
 static void lanes_that_do_not_drain_are_killed(void **state) {
     (void)state;
     struct worker worker = start_worker("stubborn", 2, 700);
@@ -295,7 +325,7 @@ static void an_address_in_use_is_told(void **state) {
     const char *const arguments[] = {"test_supervisor", "steady"};
     (void)snprintf(listen, sizeof listen, "127.0.0.1:%u", worker.port);
     const struct supervisor_options options = {
-        .arguments = arguments, .argument_count = 2, .lanes = 1, .listen = listen, .drain_ms = 1000};
+        .arguments = arguments, .argument_count = 2, .lanes = 1, .listen = listen, .drain_ms = 1000, .still_ms = 60000};
     assert_int_equal(supervisor_run(&options, &error), -1);
     assert_string_equal(error.code, "listen-failed");
     assert_non_null(strstr(error.message, listen));
@@ -319,6 +349,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_lane_that_dies_at_once_waits_longer_each_time),
         cmocka_unit_test(a_lane_outside_the_group_is_not_ready),
         cmocka_unit_test(a_lane_that_stands_still_is_not_ready),
+        cmocka_unit_test(a_lane_that_hangs_is_killed_and_started_again),
         cmocka_unit_test(lanes_that_do_not_drain_are_killed),
         cmocka_unit_test(a_second_interrupt_does_not_wait),
         cmocka_unit_test(lanes_end_with_their_supervisor),
