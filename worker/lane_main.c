@@ -146,6 +146,7 @@ static int start(struct process *process, struct lane_metrics *metrics, struct e
                                           .output = process->output,
                                           .store = process->publisher_store,
                                           .clock = &real_clock,
+                                          .metrics = metrics,
                                           .shards = process->shards};
     memcpy(publisher.owner, process->owner, STORE_OWNER);
     memcpy(publisher.installation, process->installation, sizeof publisher.installation);

@@ -47,7 +47,8 @@ enum metric_kind {
     X(SHARDS_STOPPED, "shards_stopped", METRIC_GAUGE, "shards that wait for an operator's decision")                             \
     X(IN_GROUP, "in_group", METRIC_GAUGE, "1 while the consumer group has given the lane its assignment, empty or not")          \
     X(LAG, "input_lag_records", METRIC_GAUGE, "input records behind the positions of the owned shards")                          \
-    X(TURN_MS, "lane_turned_timestamp_seconds", METRIC_MOMENT, "when the lane last went on to something")                        \
+    X(TURN_MS, "lane_turned_timestamp_seconds", METRIC_MOMENT, "when the lane's pipeline last went on to something")             \
+    X(PUBLISHER_TURN_MS, "publisher_turned_timestamp_seconds", METRIC_MOMENT, "when its publisher last went on to something")    \
     X(DATABASE_OK_MS, "database_answered_timestamp_seconds", METRIC_MOMENT, "when the database last answered")                   \
     X(BROKER_OK_MS, "broker_answered_timestamp_seconds", METRIC_MOMENT, "when a broker last answered")
 

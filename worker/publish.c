@@ -1,6 +1,7 @@
 #include "publish.h"
 
 #include "fault.h"
+#include "metrics.h"
 #include "result.h"
 
 #include <stdio.h>
@@ -94,6 +95,11 @@ void publisher_free(struct publisher *p) {
 }
 
 static uint64_t now_ms(const struct publisher *p) { return p->options.clock->now_ms(p->options.clock); }
+
+/* Tells the supervisor that the publisher goes on: before whatever may take long. */
+static void turn(const struct publisher *p) {
+    if (p->options.metrics) metrics_set(p->options.metrics, METRIC_PUBLISHER_TURN_MS, now_ms(p));
+}
 
 /* ---- reports ---- */
 
@@ -198,6 +204,7 @@ static int fence_shard(struct publisher *p, struct published_shard *s, struct er
         if (!id.n) continue; /* fenced with another shard */
         bool own = slice_equal(id, output->operations->id(output, 0)) || slice_equal(id, output->operations->id(output, 1));
         if (own) continue;
+        turn(p);
         if (output->operations->fence(output, id, error)) return -1;
         for (uint32_t n = 0; n < p->options.shards; n++) { /* once per id, not per shard */
             struct order *other = p->shards[n].state == PUBLISH_FENCE ? p->shards[n].take : NULL;
@@ -331,6 +338,7 @@ static int tail(struct publisher *p, struct error *error) {
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
             tails[i].floor[topic] = p->shards[p->numbers[i]].settled[topic].offset;
     }
+    turn(p);
     if (count && output->operations->tails(output, tails, count, error)) return -1;
     for (size_t i = 0; i < count; i++) {
         if (!tails[i].ret_stable)
@@ -384,6 +392,7 @@ static int produce_from_ledger(struct publisher *p, uint32_t shard, uint64_t end
     size_t row_count;
     const struct published_shard *s = &p->shards[shard];
     arena_reset(&p->scratch);
+    turn(p);
     if (store->operations->ledger(store, &p->scratch, shard, s->through, end, LEDGER_PAGE, &rows, &row_count, error)) return -1;
     if (!row_count)
         return error_set(error, ERROR_INTERNAL, "ledger-gap",
@@ -478,6 +487,7 @@ static int publish(struct publisher *p, struct error *error) {
     if (!lagging && produce_batches(p, &count, &batches, error)) return -1;
     if (count) {
         fault_point("before-end-transaction");
+        turn(p);
         if (output->operations->commit(output, p->which, error)) return -1;
         fault_point("after-end-transaction");
     }
@@ -491,8 +501,10 @@ static int publish(struct publisher *p, struct error *error) {
 /* Both producers with the same ids, then all shards in the store, then tails (which confirm first). */
 static int recover(struct publisher *p, struct error *error) {
     struct output *output = p->options.output;
-    for (int which = 0; which < OUTPUT_PRODUCERS; which++)
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++) {
+        turn(p);
         if (output->operations->init(output, which, error)) return -1;
+    }
     p->broken = false;
     return 0;
 }
@@ -541,6 +553,7 @@ static void work_or_wait(struct publisher *p) {
 
 bool publisher_step(struct publisher *p, int wait_ms) {
     uint64_t now = now_ms(p);
+    turn(p);
     bool busy = !p->broken && has_unpublished(p);
     if (now < p->retry_at && p->retry_at - now < (uint64_t)wait_ms) wait_ms = (int)(p->retry_at - now);
     take_orders(p, busy ? 0 : wait_ms);

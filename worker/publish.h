@@ -23,6 +23,7 @@ struct publisher_options {
     struct output *output;
     struct store *store;
     struct lane_clock *clock;
+    struct lane_metrics *metrics; /* or NULL */
     unsigned char owner[STORE_OWNER];
     unsigned char installation[16];
     uint32_t shards; /* of the installation */

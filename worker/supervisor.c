@@ -19,13 +19,21 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A thread of a lane that goes on: its metric as it was last seen to change, and when that was. */
+struct turn {
+    uint64_t value, changed_ms;
+};
+
+static const enum metric turn_metrics[] = {METRIC_TURN_MS, METRIC_PUBLISHER_TURN_MS};
+enum { TURNS = sizeof turn_metrics / sizeof *turn_metrics };
+
 struct child {
     pid_t pid;            /* 0: it does not run */
     uint64_t started_ms;  /* the last time */
     uint64_t start_at_ms; /* when it does not run */
     unsigned deaths;      /* in a row, without being well in between */
-    bool started_before;
-    uint64_t turn, turned_ms; /* METRIC_TURN_MS as it was last seen to change, and when that was */
+    bool started_before, killed;
+    struct turn turns[TURNS];
 };
 
 struct supervisor {
@@ -114,8 +122,10 @@ static void start_lane(struct supervisor *supervisor, unsigned number) {
     }
     if (child->started_before) supervisor->views[number].restarts++;
     child->started_before = true;
+    child->killed = false;
     child->pid = pid;
-    child->started_ms = child->turned_ms = now;
+    child->started_ms = now;
+    for (unsigned i = 0; i < TURNS; i++) child->turns[i].changed_ms = now;
     supervisor->views[number].running = true;
     log_line(LOG_INFO, "lane-started", "lane=%u pid=%d", number, (int)pid);
 }
@@ -136,13 +146,18 @@ static void kill_still(struct supervisor *supervisor) {
     supervisor->looked_ms = now;
     for (unsigned i = 0; i < supervisor->options->lanes; i++) {
         struct child *child = &supervisor->children[i];
-        uint64_t turn = metrics_get(&supervisor->metrics[i], METRIC_TURN_MS);
-        if (slept || turn != child->turn) child->turned_ms = now;
-        child->turn = turn;
-        if (!child->pid || now - child->turned_ms < still) continue;
+        uint64_t longest = 0;
+        for (unsigned k = 0; k < TURNS; k++) {
+            struct turn *turn = &child->turns[k];
+            uint64_t value = metrics_get(&supervisor->metrics[i], turn_metrics[k]);
+            if (slept || value != turn->value) turn->changed_ms = now;
+            turn->value = value;
+            if (now - turn->changed_ms > longest) longest = now - turn->changed_ms;
+        }
+        if (!child->pid || longest < still || child->killed) continue;
         log_line(LOG_ERROR, "lane-still", "lane=%u pid=%d message=\"it has not gone on for %" PRIu64 " ms and is killed\"", i,
-                 (int)child->pid, now - child->turned_ms);
-        child->turned_ms = now;
+                 (int)child->pid, longest);
+        child->killed = true;
         (void)kill(child->pid, SIGKILL);
     }
 }

@@ -46,6 +46,7 @@ static int be_lane(const char *way, unsigned number, int fd) {
     if (strcmp(way, "outside") != 0) metrics_set(metrics, METRIC_IN_GROUP, 1);
     while (!asked_to_end) {
         if (strcmp(way, "hangs") != 0) metrics_set(metrics, METRIC_TURN_MS, clock_ms());
+        if (strcmp(way, "publishes-nothing") != 0) metrics_set(metrics, METRIC_PUBLISHER_TURN_MS, clock_ms());
         metrics_set(metrics, METRIC_DATABASE_OK_MS, clock_ms());
         metrics_set(metrics, METRIC_BROKER_OK_MS, clock_ms());
         rest_ms(20);
@@ -263,10 +264,13 @@ static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
     (void)state;
     pid_t pids[LANES];
     still_ms = 2000;
-    struct worker hanging = start_worker("hangs", 1, 5000), steady = start_worker("steady", 1, 5000);
+    struct worker hanging = start_worker("hangs", 1, 5000), steady = start_worker("steady", 1, 5000),
+                  half = start_worker("publishes-nothing", 1, 5000);
     still_ms = SUPERVISOR_STILL_MS;
     assert_true(answers_within(&steady, "/readyz", 200, "ready", 5000));
     assert_true(answers_within(&hanging, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 1\n", 10000));
+    assert_true(answers_within(&half, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} ", 10000));
+    assert_false(answers_within(&half, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 10));
     assert_true(answers_within(&steady, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 1000));
     /* time in which the supervisor stood still too is nobody's fault */
     assert_int_equal(lanes_of(&steady, pids), 1);
@@ -279,6 +283,7 @@ static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
     assert_true(answers_within(&steady, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 2000));
     assert_int_equal(stop(&steady), 0);
     assert_int_equal(stop(&hanging), 0);
+    assert_int_equal(stop(&half), 0);
 }
 
 static void lanes_that_do_not_drain_are_killed(void **state) {
