@@ -3,8 +3,12 @@
 #include "kafka_client.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* What the group has said since the last poll that told the lane. */
 enum group_state { GROUP_QUIET, GROUP_ASSIGNED, GROUP_REVOKED };
@@ -19,6 +23,7 @@ struct input_kafka {
     struct input input;
     struct kafka_client client;
     rd_kafka_queue_t *queue;
+    int filled; /* an eventfd: something has come to the queue while it was empty */
     char names[INPUT_TOPICS + 1][KAFKA_TOPIC_MAX + 1];
 
     enum group_state group;
@@ -183,6 +188,14 @@ static void wake_fetcher(struct input_kafka *kafka) {
     (void)ask_offset(kafka, kafka->last_shard, kafka->last_topic, RD_KAFKA_OFFSET_END, &end, WAKE_MS, NULL);
 }
 
+/* Until something comes. librdkafka would wait until a time of the clock that people set, a day longer when it is set back a day.
+ */
+static void wait_for_queue(const struct input_kafka *kafka, int wait_ms) {
+    uint64_t times;
+    if (poll(&(struct pollfd){.fd = kafka->filled, .events = POLLIN}, 1, wait_ms) > 0)
+        (void)!read(kafka->filled, &times, sizeof times);
+}
+
 /* Fills `messages` with what is there; waits only for the first. */
 static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, size_t bytes, struct error *error) {
     size_t taken = 0;
@@ -191,7 +204,8 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if (!wanted) return 0;
         if (!reserve((void **)&kafka->messages, &kafka->message_room, first + wanted, sizeof *kafka->messages))
             return error_memory(error);
-        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, first ? 0 : wait_ms, kafka->messages + first, wanted);
+        if (!first && !rd_kafka_queue_length(kafka->queue)) wait_for_queue(kafka, wait_ms);
+        ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, 0, kafka->messages + first, wanted);
         if (got <= 0) return 0;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
@@ -357,6 +371,7 @@ static void input_free(struct input *input) {
     input_free_records(input);
     if (kafka->queue) rd_kafka_queue_destroy(kafka->queue);
     kafka_client_close(&kafka->client);
+    if (kafka->filled >= 0) (void)close(kafka->filled);
     free(kafka->shards);
     free(kafka->outside);
     free(kafka->messages);
@@ -384,6 +399,11 @@ static int open_member(struct input_kafka *kafka, const struct kafka_options *op
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     if (kafka_client_open(&kafka->client, conf, KAFKA_ROLE_INPUT, error)) return -1;
     kafka->queue = rd_kafka_queue_get_consumer(kafka->client.rk);
+    kafka->filled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (kafka->filled < 0)
+        return error_set(error, ERROR_UNAVAILABLE, "no-eventfd", "no eventfd for the queue of records: %s", strerror(errno));
+    static const uint64_t once = 1;
+    rd_kafka_queue_io_event_enable(kafka->queue, kafka->filled, &once, sizeof once);
     return subscribe(kafka, error);
 }
 
@@ -402,6 +422,7 @@ struct input *input_kafka_new(const struct kafka_options *options, const char *m
         return NULL;
     }
     kafka->input.operations = &operations;
+    kafka->filled = -1;
     if (!open_member(kafka, options, member, error)) return &kafka->input;
     input_free(&kafka->input);
     return NULL;
