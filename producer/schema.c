@@ -137,14 +137,15 @@ static int validate_file(const struct schema *schema, struct report *report) {
     struct error error = {0};
     int status = EXIT_NO;
     arena_init(&arena, (size_t)1024 * 1024 * 1024);
-    bool unreadable = file_read(&arena, report->file, schema_document_limits.bytes, &text, &error) != 0;
-    if (!unreadable && json_read(&arena, text, &schema_document_limits, &document, &error)) {
+    if (file_read(&arena, report->file, schema_document_limits.bytes, &text, &error)) {
+        status = EXIT_COULD_NOT_TELL;
+    } else if (json_read(&arena, text, &schema_document_limits, &document, &error)) {
         if (error.kind == ERROR_INPUT) tell(report, "", error.code, error.message);
-    } else if (!unreadable && schema_validate(schema, document.root, hear, report, &error) == 0) {
+    } else if (schema_validate(schema, document.root, hear, report, &error) == 0) {
         status = EXIT_YES;
         if (!report->json) printf("%s: valid\n", report->file);
     }
-    if (unreadable || error.kind == ERROR_INTERNAL) {
+    if (status == EXIT_COULD_NOT_TELL || error.kind == ERROR_INTERNAL) {
         status = EXIT_COULD_NOT_TELL;
         output_failure(&error);
         if (report->json) tell(report, "", error.code, error.message);

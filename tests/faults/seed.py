@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 
 from checks.check import check
 from checks.load import Kafka
-from lib.installation import Installation
+from lib.installation import LAG, WOKEN, Installation
 from kinds import KINDS, NoEffect
 from load import Load, Positions, Witness
 from schedule import plan
@@ -158,14 +158,7 @@ def watched(world, load, witness, problems):
     return world
 
 
-LAG = """SELECT shard, builds_position, requests_position,
-    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind NOT IN (12, 13)), 0),
-    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind = 12), 0) FROM shard s ORDER BY shard"""
-
-
 DUE = "SELECT shard, count(*) FROM promotion WHERE wake_at < now() - interval '3 seconds' GROUP BY shard"
-# The same without those that only ask a registry again, which may come due at any time.
-WOKEN = "SELECT shard FROM promotion WHERE wake_at < now() AND conditions NOT LIKE '%%\"registry-%%'"
 
 
 def behind(field, kafka, witness, due):

@@ -30,6 +30,13 @@ projects:
     staging: {{after: [dev]}}
     prod: {{after: [staging]}}
 """
+# How far each shard is: its positions, and the last sequences that are to be on its output topics.
+LAG = """SELECT shard, builds_position, requests_position,
+    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind NOT IN (12, 13)), 0),
+    coalesce((SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind = 12), 0) FROM shard s ORDER BY shard"""
+# Promotions that are due, without those that only ask a registry again, which may come due at any time.
+WOKEN = """SELECT shard, count(*) FROM promotion
+    WHERE wake_at <= now() AND coalesce(conditions, '') NOT LIKE '%%"registry-%%' GROUP BY shard ORDER BY shard"""
 # What the programs under test must not find in the environment by accident.
 FOREIGN = ("SLUICE_", "GITHUB_", "GITLAB_", "CI_", "KAFKA_", "PG")
 
@@ -164,18 +171,13 @@ class Installation:
             kafka.close()
 
     def _behind(self, kafka):
-        behind = [f"shard {shard}: {count} promotions are due" for shard, count in self.rows(
-            "SELECT shard, count(*) FROM promotion WHERE wake_at <= now() AND coalesce(conditions, '') NOT LIKE '%%\"registry-%%'"
-            " GROUP BY shard ORDER BY shard")]
-        for shard, builds, requests, results, dead in self.rows(
-                "SELECT shard, builds_position, requests_position,"
-                " (SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind NOT IN (12, 13)),"
-                " (SELECT max(sequence) FROM ledger l WHERE l.shard = s.shard AND kind = 12) FROM shard s ORDER BY shard"):
+        behind = [f"shard {shard}: {count} promotions are due" for shard, count in self.rows(WOKEN)]
+        for shard, builds, requests, results, dead in self.rows(LAG):
             for topic, position in (("builds", builds), ("requests", requests)):
                 end = kafka.log_of(self.prefix + topic, shard).stable
                 if position < end:
                     behind.append(f"shard {shard}: {topic} at {position} of {end}")
-            for topic, wanted in (("results", results or 0), ("dead-letter", dead or 0)):
+            for topic, wanted in (("results", results), ("dead-letter", dead)):
                 log = kafka.log_of(self.prefix + topic, shard)
                 tail = kafka.last_sequence(self.prefix + topic, shard, log) if log.stable == log.high else -1
                 if tail < wanted:
