@@ -17,6 +17,7 @@ from lib.traffic import Traffic
 
 AHEAD = 60      # images that wait for a release
 PATIENCE = 400  # events that wait for their acknowledgement, until which new ones are sent
+SILENCE_S = 35  # without an acknowledgement, after which a producer is replaced: longer than it keeps an event
 
 
 class Load(Traffic):
@@ -27,9 +28,10 @@ class Load(Traffic):
         super().__init__(sluice, rate=rate, seed=seed)
         self.brokers, self.seed = brokers, seed
         self.acknowledged = {}  # (topic, partition) -> {offset: value}
-        self.refused, self.resent, self.fatal = [], 0, 0
+        self.refused, self.resent, self.replaced = [], 0, 0
         self.waiting, self.numbers, self.retired = {}, itertools.count(), []
         self.images = collections.deque()
+        self.heard = time.monotonic()  # when there was an acknowledgement, or nothing to wait for
         self.producer = self.make_producer()
         threading.Thread(target=self.push_images, daemon=True).start()
 
@@ -39,13 +41,18 @@ class Load(Traffic):
                          "log_level": 0})
 
     def serve(self, seconds=0):
-        """Delivery reports; a fatal error comes as an exception."""
+        """Delivery reports; a fatal error comes as an exception. After two controllers were killed a producer of librdkafka 2.0.2 was
+        seen to send nothing ever again: one that is silent for long is replaced too."""
         for producer in self.retired:
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
         try:
             self.producer.poll(seconds)
         except KafkaException:
+            self.replace_producer()
+        if not self.waiting and not self.refused:
+            self.heard = time.monotonic()
+        elif time.monotonic() - self.heard > SILENCE_S:
             self.replace_producer()
 
     def push_images(self):
@@ -69,6 +76,7 @@ class Load(Traffic):
     def delivered(self, error, message, number, sent):
         known = self.waiting.pop(number, None)
         if not error:
+            self.heard = time.monotonic()
             topic = message.topic().removeprefix(self.sluice.prefix)
             self.acknowledged.setdefault((topic, message.partition()), {})[message.offset()] = sent[3]
         elif known:
@@ -89,8 +97,9 @@ class Load(Traffic):
                 self.replace_producer()
 
     def replace_producer(self):
-        """After a fatal error; what it still held is sent again, whatever becomes of it there."""
-        self.fatal += 1
+        """After a fatal error or a long silence; what it still held is sent again, whatever becomes of it there."""
+        self.replaced += 1
+        self.heard = time.monotonic()
         self.retired.append(self.producer)
         self.producer = self.make_producer()
         self.refused.extend(self.waiting.values())

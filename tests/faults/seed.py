@@ -243,7 +243,7 @@ def judge(field, outcome, load, witness, positions):
         outcome.problems.append(f"{report.count} violations in all")
     if report.inputs < sum(map(len, load.acknowledged.values())) or not report.answers:
         outcome.problems.append(f"{report.inputs} inputs and {report.answers} answers to {load.sent} events: the load did not get through")
-    outcome.say(f"{load.sent} events ({load.resent} sent again, {load.fatal} producers replaced), {report.inputs} inputs, {report.rows} rows,"
+    outcome.say(f"{load.sent} events ({load.resent} sent again, {load.replaced} producers replaced), {report.inputs} inputs, {report.rows} rows,"
                 f" {report.answers} answers, {seen} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s")
     outcome.say(f"seconds: {', '.join(outcome.phases)}")
 
