@@ -13,8 +13,18 @@ enum kafka_topic kafka_output_topic(enum output_topic topic) {
     return topic == OUTPUT_RESULTS ? KAFKA_RESULTS : KAFKA_DEAD_LETTER;
 }
 
-int64_t kafka_topic_bytes(enum kafka_topic topic) {
-    return topic == KAFKA_RESULTS || topic == KAFKA_DEAD_LETTER ? KAFKA_OUTPUT_BYTES_MAX : KAFKA_INPUT_BYTES_MAX;
+int kafka_topic_check(enum kafka_topic topic, const struct kafka_topic_state *state, uint32_t shards, struct error *error) {
+    int64_t bytes = topic == KAFKA_RESULTS || topic == KAFKA_DEAD_LETTER ? KAFKA_OUTPUT_BYTES_MAX : KAFKA_INPUT_BYTES_MAX;
+    if (!state->exists)
+        return error_set(error, ERROR_UNAVAILABLE, "no-topic", "does not exist; create it with: sluice topics create");
+    if (shards && state->partitions != shards)
+        return error_set(error, ERROR_INPUT, "shards-differ",
+                         "has %u partitions instead of %u; delete and create it, or make a database of %u shards",
+                         state->partitions, shards, state->partitions);
+    if (state->max_message_bytes >= 0 && state->max_message_bytes < bytes)
+        return error_set(error, ERROR_INPUT, "topic-limit", "takes records of %lld bytes only; set its max.message.bytes to %lld",
+                         (long long)state->max_message_bytes, (long long)bytes);
+    return 0;
 }
 
 int kafka_topic_name(const struct kafka_options *options, enum kafka_topic topic, char to[KAFKA_TOPIC_MAX + 1],

@@ -51,9 +51,11 @@ struct kafka_topic_state {
     int64_t max_message_bytes; /* -1 when unknown */
     bool created;              /* by kafka_topics_create */
 };
+/* What max.message.bytes must be at least. */
 enum { KAFKA_OUTPUT_BYTES_MAX = 4 * 1024 * 1024, KAFKA_INPUT_BYTES_MAX = 1000000 };
-/* What its max.message.bytes must be at least. */
-int64_t kafka_topic_bytes(enum kafka_topic topic);
+/* Is it as an installation of so many shards needs it? 0 shards: of any number. The error's message goes on after the topic's
+ * name; its codes are no-topic, shards-differ and topic-limit. */
+int kafka_topic_check(enum kafka_topic topic, const struct kafka_topic_state *state, uint32_t shards, struct error *error);
 
 /* What the brokers say of the four topics. */
 int kafka_topics_describe(const struct kafka_options *options, struct kafka_topic_state ret_topics[KAFKA_TOPICS],

@@ -39,38 +39,24 @@ static int shards_of(const char *path, const struct config *config, uint64_t *re
     return 0;
 }
 
-/* What is wrong with a topic, in `to`, or an empty text. */
-static void find_problem(const struct topics *topics, enum kafka_topic topic, char to[200]) {
-    const struct kafka_topic_state *state = &topics->states[topic];
-    int64_t bytes = kafka_topic_bytes(topic);
-    *to = '\0';
-    if (!state->exists)
-        (void)snprintf(to, 200, "does not exist; create it with: sluice topics create");
-    else if (topics->partitions && state->partitions != topics->partitions)
-        (void)snprintf(to, 200, "has %u partitions instead of %llu; delete and create it, or make a database of %u shards",
-                       state->partitions, (unsigned long long)topics->partitions, state->partitions);
-    else if (state->max_message_bytes >= 0 && state->max_message_bytes < bytes)
-        (void)snprintf(to, 200, "takes records of %lld bytes only; set its max.message.bytes to %lld",
-                       (long long)state->max_message_bytes, (long long)bytes);
-}
-
 static int print_json(const struct topics *topics) {
     struct json_object *document = output_object(), *list = output_array();
     bool ok = true;
     for (enum kafka_topic topic = 0; topic < KAFKA_TOPICS; topic++) {
         const struct kafka_topic_state *state = &topics->states[topic];
-        char name[KAFKA_TOPIC_MAX + 1] = "", problem[200];
+        struct error problem;
+        char name[KAFKA_TOPIC_MAX + 1] = "";
         struct json_object *entry = output_object();
         (void)kafka_topic_name(&topics->brokers.options, topic, name, NULL);
-        find_problem(topics, topic, problem);
-        ok = ok && !*problem;
+        bool fits = kafka_topic_check(topic, state, (uint32_t)topics->partitions, &problem) == 0;
+        ok = ok && fits;
         output_set_string(entry, "name", name);
         output_set_boolean(entry, "exists", state->exists);
         output_set_boolean(entry, "created", state->created);
         if (state->exists) output_set_number(entry, "partitions", state->partitions);
         if (state->exists) output_set_number(entry, "replicas", state->replicas);
         if (state->max_message_bytes >= 0) output_set_number(entry, "maxMessageBytes", state->max_message_bytes);
-        if (*problem) output_set_string(entry, "problem", problem);
+        if (!fits) output_set_string(entry, "problem", problem.message);
         output_append(list, entry);
     }
     output_set_boolean(document, "ok", ok);
@@ -83,11 +69,12 @@ static int print_table(const struct topics *topics) {
     int status = EXIT_YES;
     for (enum kafka_topic topic = 0; topic < KAFKA_TOPICS; topic++) {
         const struct kafka_topic_state *state = &topics->states[topic];
-        char name[KAFKA_TOPIC_MAX + 1] = "", problem[200];
+        struct error problem;
+        char name[KAFKA_TOPIC_MAX + 1] = "";
         (void)kafka_topic_name(&topics->brokers.options, topic, name, NULL);
-        find_problem(topics, topic, problem);
-        if (*problem) {
-            printf("%-24s %s%s%s\n", name, output_colour(stdout, OUTPUT_RED), problem, output_colour(stdout, OUTPUT_PLAIN));
+        if (kafka_topic_check(topic, state, (uint32_t)topics->partitions, &problem)) {
+            printf("%-24s %s%s%s\n", name, output_colour(stdout, OUTPUT_RED), problem.message,
+                   output_colour(stdout, OUTPUT_PLAIN));
             status = EXIT_NO;
         } else {
             printf("%-24s %u partitions, %u replica%s%s\n", name, state->partitions, state->replicas,

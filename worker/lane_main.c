@@ -121,19 +121,10 @@ static int compare_topics(struct process *process, struct error *error) {
     if (kafka_topics_describe(&process->kafka, topics, error)) return -1;
     for (int topic = 0; topic < KAFKA_TOPICS; topic++) {
         char name[KAFKA_TOPIC_MAX + 1] = "";
+        struct error problem;
         (void)kafka_topic_name(&process->kafka, (enum kafka_topic)topic, name, NULL);
-        if (!topics[topic].exists)
-            return error_set(error, ERROR_UNAVAILABLE, "no-topic", "topic %s does not exist; make it with sluice topics create",
-                             name);
-        if (topics[topic].partitions != process->shards)
-            return error_set(error, ERROR_INPUT, "shards-differ",
-                             "topic %s has %u partitions and the installation has %u shards; they must be equal", name,
-                             topics[topic].partitions, process->shards);
-        int64_t bytes = topics[topic].max_message_bytes, wanted = kafka_topic_bytes((enum kafka_topic)topic);
-        if (bytes >= 0 && bytes < wanted)
-            return error_set(error, ERROR_INPUT, "topic-limit",
-                             "topic %s takes %lld bytes at once; set its max.message.bytes to %lld (sluice topics check)", name,
-                             (long long)bytes, (long long)wanted);
+        if (kafka_topic_check((enum kafka_topic)topic, &topics[topic], process->shards, &problem))
+            return error_set(error, problem.kind, problem.code, "topic %s %s", name, problem.message);
     }
     return 0;
 }
