@@ -1,4 +1,5 @@
 #include "error.h"
+#include "memory.h"
 
 #include <stdio.h>
 
@@ -27,4 +28,9 @@ void error_at(struct error *error, const char *path) {
 
 int error_memory(struct error *error) {
     return error_set(error, ERROR_INTERNAL, "out-of-memory", "memory is exhausted, or an input needs more than its limit");
+}
+
+int error_starved(struct error *error) {
+    memory_refused();
+    return error_memory(error);
 }

@@ -34,5 +34,7 @@ int error_vset(struct error *error, enum error_kind kind, const char *code, cons
 void error_at(struct error *error, const char *path);
 /* The usual words for exhausted memory; returns -1. */
 int error_memory(struct error *error);
+/* The same where the system, or a library in its place, refused memory, which memory.h counts. */
+int error_starved(struct error *error);
 
 #endif

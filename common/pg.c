@@ -1,4 +1,3 @@
-#include "memory.h"
 #include "pg_internal.h"
 
 #include <assert.h>
@@ -120,10 +119,7 @@ static int set_up(struct pg *pg, struct error *error) {
     char script[1536], text[512];
     const char *role = role_names[pg->role];
     char *schema = PQescapeIdentifier(pg->connection, options->schema, strlen(options->schema));
-    if (!schema) {
-        memory_refused();
-        return error_memory(error);
-    }
+    if (!schema) return error_starved(error);
     int n = snprintf(script, sizeof script,
                      "%s%s; SET search_path = %s, pg_temp; SET statement_timeout = %u; SET lock_timeout = %u; "
                      "SET idle_in_transaction_session_timeout = %u; SET synchronous_commit = on; SET jit = off; "
@@ -192,10 +188,7 @@ int pg_connect(struct pg *pg, struct error *error) {
                                   options->application ? options->application : "sluice",
                                   NULL};
     pg->connection = PQconnectdbParams(words, values, 1);
-    if (!pg->connection) {
-        memory_refused();
-        return error_memory(error);
-    }
+    if (!pg->connection) return error_starved(error);
     if (PQstatus(pg->connection) != CONNECTION_OK) {
         one_line(text, sizeof text, PQerrorMessage(pg->connection));
         error_set(error, ERROR_UNAVAILABLE, "database-unreachable", "cannot connect to Postgres: %s; check database.url", text);
@@ -408,9 +401,8 @@ static int wait_to_send(struct pg *pg, int64_t deadline, struct error *error) {
 
 /* In the middle of the data only a new connection helps. */
 static int break_off(struct pg *pg, struct error *error) {
-    memory_refused();
     pg_disconnect(pg);
-    return error_memory(error);
+    return error_starved(error);
 }
 
 /* Sent before the next one is written: libpq would keep them all, and take "not now" for an answer only without memory. */

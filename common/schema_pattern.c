@@ -1,7 +1,6 @@
 #include "schema_pattern.h"
 
 #include "buf.h"
-#include "memory.h"
 #include "text.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -341,25 +340,20 @@ struct schema_pattern {
     pcre2_match_context *limits;
 };
 
-static int starve(struct error *error) {
-    memory_refused();
-    return error_memory(error);
-}
-
 static int compile(const struct buf *translated, struct schema_pattern *pattern, struct error *error) {
     int problem;
     PCRE2_SIZE offset;
     const uint32_t options = PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF;
     PCRE2_SPTR text = (PCRE2_SPTR)(translated->p ? translated->p : "");
     pattern->code = pcre2_compile(text, translated->n, options, &problem, &offset, NULL);
-    if (!pattern->code && problem == PCRE2_ERROR_HEAP_FAILED) return starve(error);
+    if (!pattern->code && problem == PCRE2_ERROR_HEAP_FAILED) return error_starved(error);
     if (!pattern->code) {
         char why[160];
         (void)pcre2_get_error_message(problem, (PCRE2_UCHAR *)why, sizeof why);
         return error_set(error, ERROR_INPUT, "pattern-invalid", "the pattern does not compile: %s", why);
     }
     pattern->limits = pcre2_match_context_create(NULL);
-    if (!pattern->limits) return starve(error);
+    if (!pattern->limits) return error_starved(error);
     (void)pcre2_set_match_limit(pattern->limits, SCHEMA_PATTERN_STEPS);
     (void)pcre2_set_heap_limit(pattern->limits, 32 * 1024); /* KiB */
     /* Where the system forbids making code at run time, the interpreter does it. */
@@ -373,7 +367,7 @@ int schema_pattern_new(struct slice expression, struct schema_pattern **ret_patt
         return error_set(error, ERROR_INPUT, "pattern-invalid", "the pattern has more than %d bytes", LONGEST);
     if (!expression.p) expression.p = "";
     struct schema_pattern *pattern = calloc(1, sizeof *pattern);
-    if (!pattern) return starve(error);
+    if (!pattern) return error_starved(error);
     struct translation t = {.start = expression.p, .at = expression.p, .end = expression.p + expression.n, .error = error};
     buf_init(&t.out, (size_t)16 * 1024 * 1024);
     int status = translate(&t);

@@ -35,8 +35,7 @@ static inline bool goes_on(const struct run *r) { return r->listener && !r->quie
 /* The document is not to blame, and the listener has nothing to hear: the error is all. */
 static bool starve(struct run *r) {
     r->stopped = true;
-    memory_refused();
-    (void)error_memory(r->error);
+    (void)error_starved(r->error);
     return false;
 }
 

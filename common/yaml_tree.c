@@ -1,7 +1,5 @@
 #include "yaml_tree.h"
 
-#include "memory.h"
-
 #include "map.h"
 
 #include <stdarg.h>
@@ -78,10 +76,7 @@ static yaml_mark_t mark_of(struct slice source, size_t offset) {
 /* What libyaml refuses. */
 static int refuse_syntax(struct reader *reader) {
     const yaml_parser_t *parser = &reader->parser;
-    if (parser->error == YAML_MEMORY_ERROR) {
-        memory_refused();
-        return error_memory(reader->error);
-    }
+    if (parser->error == YAML_MEMORY_ERROR) return error_starved(reader->error);
     const char *problem = parser->problem ? parser->problem : "it cannot be read";
     if (parser->error == YAML_READER_ERROR) {
         yaml_mark_t at = mark_of(reader->source, parser->problem_offset);
@@ -252,10 +247,7 @@ int yaml_read(struct arena *arena, struct slice text, const struct yaml_limits *
         return error_set(error, ERROR_INPUT, "too-large", "line 1, column 1: the file has %zu bytes; at most %zu are read",
                          text.n, limits->bytes);
     struct reader reader = {.arena = arena, .limits = limits, .source = text, .error = error};
-    if (!yaml_parser_initialize(&reader.parser)) {
-        memory_refused();
-        return error_memory(error);
-    }
+    if (!yaml_parser_initialize(&reader.parser)) return error_starved(error);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reader.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
     int status = read_events(&reader);
