@@ -132,7 +132,7 @@ static int read_data(struct arena *arena, struct cloudevent *event) {
     struct json_document document = {0};
     struct error error = {0};
     if (json_read(arena, event->data, &json_contract_limits, &document, &error)) {
-        enum code code = code_refusal(error.code);
+        enum code code = code_refusal(error.code, CODE_NONE);
         if (code == CODE_NONE) return -1;
         return refuse(event, code, arena_print(arena, "%s", error.message).p, (struct slice){0});
     }
@@ -206,8 +206,7 @@ static int read_identity(struct arena *arena, struct slice value, struct cloudev
             *kept[i] = arena_copy(arena, *kept[i]);
             *ret_starved |= !kept[i]->p;
         }
-        enum code code = code_refusal(limit->code);
-        refuse(event, code == CODE_NONE ? CODE_TOO_LARGE : code, arena_print(arena, "%s", limit->message).p, (struct slice){0});
+        refuse(event, code_refusal(limit->code, CODE_TOO_LARGE), arena_print(arena, "%s", limit->message).p, (struct slice){0});
     }
     arena_release(&scratch);
     return *ret_starved ? -1 : result;

@@ -74,7 +74,7 @@ enum code {
 const char *code_text(enum code code);
 enum code_use code_use(enum code code);
 const char *code_meaning(enum code code);
-/* The refusal of that text, or CODE_NONE. */
-enum code code_refusal(const char *text);
+/* The refusal of that text, or else `otherwise`. */
+enum code code_refusal(const char *text, enum code otherwise);
 
 #endif

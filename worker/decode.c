@@ -65,8 +65,8 @@ static struct slice path_in_data(struct batch *batch, const struct json *data, c
     struct buf prefix;
     buf_init(&prefix, 1024);
     json_pointer(&prefix, data);
-    bool starved = prefix.failed && !prefix.full;
-    size_t skip = !prefix.failed && slice_starts(slice_str(path), buf_slice(&prefix)) ? prefix.n : 0;
+    bool starved = prefix.failed;
+    size_t skip = slice_starts(slice_str(path), buf_slice(&prefix)) ? prefix.n : 0;
     buf_release(&prefix);
     return starved ? (struct slice){0} : arena_copy(&batch->arena, slice_str(path + skip));
 }
@@ -76,8 +76,7 @@ static bool is_of_schema(struct batch *batch, struct item *item, const struct sc
     struct error error = {0};
     if (schema_validate(schema, item->event.json, NULL, NULL, &error) == 0) return true;
     if (is_exhausted(item, &error)) return false;
-    enum code code = code_refusal(error.code);
-    refuse_at(item, code == CODE_NONE ? CODE_SCHEMA_INVALID : code, arena_print(&batch->arena, "%s", error.message),
+    refuse_at(item, code_refusal(error.code, CODE_SCHEMA_INVALID), arena_print(&batch->arena, "%s", error.message),
               path_in_data(batch, item->event.json, error.path));
     return false;
 }
@@ -88,8 +87,7 @@ static void decode_build(struct batch *batch, struct item *item) {
     struct slice text = json_get_text(item->event.json, "manifest");
     if (manifest_read(&batch->arena, text, NULL, NULL, &item->manifest, &error)) {
         if (is_exhausted(item, &error)) return;
-        enum code code = code_refusal(error.code);
-        refuse_at(item, code == CODE_NONE ? CODE_MANIFEST_INVALID : code, arena_print(&batch->arena, "%s", error.message),
+        refuse_at(item, code_refusal(error.code, CODE_MANIFEST_INVALID), arena_print(&batch->arena, "%s", error.message),
                   arena_print(&batch->arena, "/manifest%s", error.path));
         return;
     }
