@@ -3,9 +3,9 @@
 #   tests/run.sh [unit|component|system|full|lint|runtime] [filter]
 #   tests/run.sh coverage [option...]     what the tests reach of the sources, by file; fails when the core is not reached enough
 #   tests/run.sh model|sim|torture|fuzz|faults|bench [option...]    one proof alone, at any length; --help says how
-# Without an argument: lint, unit, component and system, and a short form of each proof. full: these, and every test that is too
-# long for each change. lint: what compilers and analyzers say of the sources. runtime: what valgrind and ThreadSanitizer say of the
-# programs, and whether the tests reach enough of the core.
+# Without an argument: lint, unit, component and system, and a short form of each proof. full, which takes hours: these, every test that
+# is too long for each change, and a long form of each proof. lint: what compilers and analyzers say of the sources. runtime: what
+# valgrind and ThreadSanitizer say of the programs, and whether the tests reach enough of the core.
 # filter: only programs whose name (as printed) contains it. Ends with the line "N passed, N failed, N skipped";
 # exit status 0 when none failed, 1 when one did, 2 when the tests could not be run. README.md beside this file says more.
 # SLUICE_TESTS_PRESET=tsan: another build. SLUICE_TESTS_UNDER=valgrind: before each C program. SLUICE_TESTS_PATIENCE=10: time limits times 10.
@@ -94,12 +94,14 @@ end_leftovers() {
     done
 }
 
-# What a program may take, in seconds: a line with "time-limit: N" near its beginning, else by its kind.
+# What a program may take, in seconds: a line with "time-limit: N" near its beginning (in a full run "time-limit-full: N", if there is one), else by
+# its kind.
 time_limit() { # source kind
-    local limit
-    limit=$(head -n 20 "$1" | grep -oE 'time-limit: [0-9]+' | head -n1) || true
+    local limit=
+    [ $full = no ] || limit=$(head -n 20 "$1" | grep -oE 'time-limit-full: [0-9]+' | head -n1) || true
+    [ -n "$limit" ] || limit=$(head -n 20 "$1" | grep -oE 'time-limit: [0-9]+' | head -n1) || true
     case ${limit:-$2} in
-    time-limit:*) echo "${limit#time-limit: }" ;;
+    time-limit*) echo "${limit#*: }" ;;
     unit) echo 60 ;;
     component) echo 120 ;;
     *) echo 300 ;;

@@ -20,7 +20,7 @@ check() { # name command...
     fi
 }
 
-formatted() { clang-format --dry-run -Werror {common,worker,producer,tests/unit,tests/component,tests/model,tests/fuzz,tests/sim,tests/torture}/*.[ch]; }
+formatted() { find common worker producer tests -name '*.[ch]' -exec clang-format --dry-run -Werror {} +; }
 
 clang_builds() {
     CC=clang cmake --preset dev -G Ninja -B "$build" >/dev/null && cmake --build "$build" >"$build.log" || { grep -E 'error:|warning:' "$build.log"; return 1; }

@@ -50,7 +50,7 @@ import json, sys
 REACH = 95.0
 summary, core = json.load(open(sys.argv[1])), sys.argv[2:]
 files = {f["filename"]: f for f in summary["files"]}
-short = [name for name in core if name not in files or (files[name]["branch_percent"] or 100) < REACH]
+short = [name for name in core if name not in files or (files[name]["branch_total"] and files[name]["branch_percent"] < REACH)]
 
 def line(name, f):
     print(f"{name:<34} {f['line_percent'] or 0:6.1f}% of {f['line_total']:>5} lines {f['branch_percent'] or 0:6.1f}% of "

@@ -17,7 +17,7 @@ shim=$PWD/build/c11_threads.so
 gcc -std=c17 -D_GNU_SOURCE -O1 -g -shared -fPIC -o "$shim" tests/runtime/c11_threads.c -lpthread || exit 2
 deploy/build.sh tsan || exit 2
 number=0 failed=0
-runs=("unit test_" "component test_kafka" "component test_registry" "system contract/promotions")
+runs=("unit test_" "component test_kafka" "component test_registry" "system contract/promotions" "system faults_kills")
 echo "1..${#runs[@]}"
 
 # A worker that is killed has no exit status of its own: every report is a file.
