@@ -1,5 +1,7 @@
 #include "output_tail.h"
 
+#include "text.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -35,22 +37,12 @@ static void pause_ms(long ms) {
     (void)nanosleep(&pause, NULL);
 }
 
-static bool parse_number(struct slice text, uint64_t *ret_number) {
-    uint64_t number = 0;
-    if (!text.n || text.n > 19) return false;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9') return false;
-        number = number * 10 + (uint64_t)(text.p[i] - '0');
-    }
-    *ret_number = number;
-    return true;
-}
-
 bool output_tail_position(const struct kafka_record *record, uint64_t *ret_sequence, struct digest *ret_hash) {
     uint64_t shard, sequence;
     struct digest hash;
-    if (!parse_number(kafka_record_header(record, "ce_ledgershard"), &shard) || shard != record->partition) return false;
-    if (!parse_number(kafka_record_header(record, "ce_ledgersequence"), &sequence)) return false;
+    if (!text_parse_number(kafka_record_header(record, "ce_ledgershard"), UINT32_MAX, &shard) || shard != record->partition)
+        return false;
+    if (!text_parse_number(kafka_record_header(record, "ce_ledgersequence"), INT64_MAX, &sequence)) return false;
     if (!digest_parse(kafka_record_header(record, "ce_ledgerhash"), &hash)) return false;
     *ret_sequence = sequence;
     *ret_hash = hash;

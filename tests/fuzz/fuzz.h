@@ -29,6 +29,12 @@ static inline bool is_inside(struct slice part, struct slice whole) {
     return !part.n || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
 }
 
+static inline bool is_printable(struct slice text) {
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] <= ' ' || text.p[i] > '~') return false;
+    return true;
+}
+
 /* A line without its end; `*rest` goes on behind it. */
 static inline struct slice fuzz_line(struct slice *rest) {
     const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;

@@ -8,12 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static bool is_printable(struct slice text) {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] <= ' ' || text.p[i] > '~') return false;
-    return true;
-}
-
 static void check_config(struct arena *arena, struct slice text) {
     struct credential *credentials = NULL, *loaded = NULL;
     struct error error = {0};

@@ -6,12 +6,6 @@
 #include "registry_auth.h"
 #include "registry_headers.h"
 
-static bool is_printable(struct slice text) {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] <= ' ' || text.p[i] > '~') return false;
-    return true;
-}
-
 static void check_realm(struct slice text) {
     struct realm realm;
     if (!realm_parse(text, &realm)) return;

@@ -194,16 +194,6 @@ static int sim_partitions(struct input *input, enum input_topic topic, uint32_t 
     return 0;
 }
 
-static int sim_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1], int64_t ret_end[INPUT_TOPICS + 1],
-                      struct error *error) {
-    (void)input, (void)error;
-    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
-        ret_start[topic] = (int64_t)in_logs[topic][shard].start;
-        ret_end[topic] = (int64_t)in_logs[topic][shard].count;
-    }
-    return 0;
-}
-
 static int64_t sim_known_end(struct input *input, uint32_t shard, enum input_topic topic) {
     return self(input)->fetches[shard] ? (int64_t)in_logs[topic][shard].count : -1;
 }
@@ -326,7 +316,6 @@ static void sim_report(struct input *input, const struct input_position *positio
 static void sim_free(struct input *input) { (void)input; }
 
 const struct input_operations sim_input_operations = {.partitions = sim_partitions,
-                                                      .bounds = sim_bounds,
                                                       .known_end = sim_known_end,
                                                       .poll = sim_poll,
                                                       .free_records = sim_free_records,
