@@ -57,7 +57,15 @@ static void write_bytes(struct buf *buf, struct slice bytes) {
     buf_append(buf, bytes);
 }
 
+bool ledger_holds(const struct record *record) {
+    size_t size = 4 + record->key.n + 4 + 4 + record->value.n;
+    for (size_t i = 0; i < record->header_count; i++) size += 8 + record->headers[i].name.n + record->headers[i].value.n;
+    return size <= LEDGER_INPUT_MAX;
+}
+
 void ledger_write_input(struct buf *buf, const struct record *record) {
+    static const struct record nothing = {0};
+    if (!ledger_holds(record)) record = &nothing;
     write_bytes(buf, record->key);
     buf_u32(buf, record->header_count);
     for (size_t i = 0; i < record->header_count; i++) {

@@ -69,7 +69,11 @@ struct digest ledger_genesis(const unsigned char installation[16], uint32_t shar
 /* The hash of a row whose other members are set. */
 struct digest ledger_hash(const struct ledger_row *row, const struct digest *previous);
 
-/* Appends the record in the form of `input`. */
+/* What a dead letter can hold: its topic takes 4 MiB, and headers of our own come to it. */
+enum { LEDGER_INPUT_MAX = 4 * 1024 * 1024 - 64 * 1024 };
+/* Is the record small enough for that? Compressed, Kafka lets in far larger ones. */
+bool ledger_holds(const struct record *record);
+/* Appends the record in the form of `input`; one that is too large without key, value and headers. */
 void ledger_write_input(struct buf *buf, const struct record *record);
 /* Reads it back; key, value and headers (in the arena) point into `input`. Returns 0 or -1. */
 int ledger_read_input(struct arena *arena, struct slice input, struct record *ret_record);

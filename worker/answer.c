@@ -119,7 +119,7 @@ static struct answer *add(struct batch *batch, struct shard_batch *shard, const 
         struct arena *arena = kind == RESULT_DEAD_LETTER ? &batch->kept : &batch->arena;
         row->input = decision->failed ? (struct slice){0} : arena_copy(arena, buf_slice(decision));
         if (!row->input.p) return NULL;
-        if (item->event.traceparent.p) {
+        if (item->event.traceparent.p && ledger_holds(record)) { /* otherwise nobody could recall it */
             answer->traceparent = arena_copy(&batch->kept, item->event.traceparent);
             if (!answer->traceparent.p) return NULL;
         }

@@ -176,7 +176,8 @@ static int decode_item(struct batch *batch, struct item *item, struct error *err
         if (!why.p) return error_memory(error);
         item->state = ITEM_DEAD;
         item->code = CODE_NOT_CLOUDEVENT;
-        item->message = why;
+        item->message =
+            ledger_holds(item->record) ? why : SLICE("no event, and larger than a dead letter can be: only its topic has it");
         return 0;
     }
     decode_event(batch, item);

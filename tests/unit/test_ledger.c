@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
 
@@ -77,6 +78,34 @@ static void an_input_is_written_and_read_back(void **state) {
     arena_release(&arena);
 }
 
+/* A compressed batch of Kafka may hold a record that no dead letter can. */
+static void an_input_that_is_too_large_is_kept_without_its_bytes(void **state) {
+    (void)state;
+    size_t most = LEDGER_INPUT_MAX - 4 - 4 - 4 - 8 - 4;
+    char *bytes = calloc(1, most + 1);
+    assert_non_null(bytes);
+    struct record_header header = {SLICE("name"), {0}};
+    struct record record = {.value = slice_of(bytes, most), .headers = &header, .header_count = 1}, back = {0};
+    struct buf buf;
+    struct arena arena;
+    buf_init(&buf, 8 << 20);
+    arena_init(&arena, 1 << 20);
+    assert_true(ledger_holds(&record));
+    ledger_write_input(&buf, &record);
+    assert_int_equal(buf.n, LEDGER_INPUT_MAX);
+    record.value.n++;
+    assert_false(ledger_holds(&record));
+    buf_reset(&buf);
+    ledger_write_input(&buf, &record);
+    assert_int_equal(ledger_read_input(&arena, buf_slice(&buf), &back), 0);
+    assert_null(back.key.p);
+    assert_null(back.value.p);
+    assert_int_equal(back.header_count, 0);
+    buf_release(&buf);
+    arena_release(&arena);
+    free(bytes);
+}
+
 static void the_key_of_an_event_is_its_promotion_id(void **state) {
     (void)state;
     unsigned char key[16];
@@ -99,6 +128,7 @@ int main(void) {
         cmocka_unit_test(the_hash_covers_every_member_in_the_given_order),
         cmocka_unit_test(the_first_previous_hash_names_installation_and_shard),
         cmocka_unit_test(an_input_is_written_and_read_back),
+        cmocka_unit_test(an_input_that_is_too_large_is_kept_without_its_bytes),
         cmocka_unit_test(the_key_of_an_event_is_its_promotion_id),
         cmocka_unit_test(a_kind_that_nobody_knows_has_no_type_and_is_not_final),
     };

@@ -54,13 +54,24 @@ def _sized(data):
     return struct.pack(">I", NULL) if data is None else struct.pack(">I", len(data)) + data
 
 
+INPUT_MAX = 4 * 1024 * 1024 - 64 * 1024  # what a dead letter can hold
+
+
+def kept(record):
+    """Key, value and headers as ledger and dead letter have them: none of what is larger than these can be."""
+    size = 12 + len(record.key or b"") + len(record.value or b"")
+    size += sum(8 + len(name.encode()) + len(value or b"") for name, value in record.headers)
+    return (record.key, record.value, record.headers) if size <= INPUT_MAX else (None, None, [])
+
+
 def input_form(record):
     """A Kafka record as the ledger's `input` writes it down."""
-    parts = [_sized(record.key), struct.pack(">I", len(record.headers))]
-    for name, value in record.headers:
+    key, value, headers = kept(record)
+    parts = [_sized(key), struct.pack(">I", len(headers))]
+    for name, content in headers:
         parts.append(_sized(name.encode()))
-        parts.append(_sized(value))
-    parts.append(_sized(record.value))
+        parts.append(_sized(content))
+    parts.append(_sized(value))
     return b"".join(parts)
 
 

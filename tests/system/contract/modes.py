@@ -9,6 +9,7 @@ from checks import forms
 from lib import events
 from lib.events import STRUCTURED
 from lib.installation import Installation
+from lib.kafka import Sender
 from lib.tap import Tap, equal, true
 
 PROJECT = "acme/shop"
@@ -114,6 +115,21 @@ def check_dead_letter(sluice, topic, partition, offset, record):
           (str(partition), str(sequence), "sha256:" + bytes(digest).hex()), "the ledger's row")
 
 
+def larger_than_a_dead_letter(sluice, tap):
+    """Kafka measures compressed batches."""
+    sender = Sender(sluice.stack.brokers, sluice.prefix, **{"compression.type": "gzip"})
+    with tap.case("a record that is larger than a dead letter can be is dead-lettered without its bytes"):
+        partition, offset = sender.send_raw("requests", b"key", [("a", b"1")], bytes(5 << 20), 1)
+        answer = sluice.follower.dead_letter(sluice.prefix + "requests", partition, offset)
+        equal((answer.key, answer.value), (None, None), "key and value")
+        true("larger than a dead letter" in answer.error["message"], f"no word of it: {answer.error}")
+    with tap.case("an event of that size is too-large, and the shard goes on"):
+        event = events.promote(PROJECT, "0" * 40, "dev", reason="x" * (5 << 20))
+        sender.send(event)
+        equal(sluice.follower.answer(event).data["code"], "too-large", "the code")
+        equal(sluice.ask(request()).type, "dev.sluice.promotion.waiting.v1", "the next answer's type")
+
+
 def main():
     tap = Tap()
     with Installation() as sluice:
@@ -134,6 +150,7 @@ def main():
         with tap.case("a dead letter is that record's one answer"):
             sluice.settle()
             equal(sluice.rows("SELECT count(*) FROM ledger WHERE kind = 12")[0][0], len(bad), "the number of dead letters")
+        larger_than_a_dead_letter(sluice, tap)
         sluice.check(tap)
     return tap.end()
 

@@ -6,11 +6,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 
 class Sender:
-    def __init__(self, brokers, prefix, idempotent=True):
+    def __init__(self, brokers, prefix, idempotent=True, **settings):
         self.prefix = prefix
         self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": idempotent,
                                   "max.in.flight.requests.per.connection": 5 if idempotent else 1,
-                                  "partitioner": "murmur2_random", "linger.ms": 1, "message.max.bytes": 8_000_000})
+                                  "partitioner": "murmur2_random", "linger.ms": 1, "message.max.bytes": 8_000_000} | settings)
         self.failed = []
 
     def _delivered(self, error, message, to=None):
