@@ -53,7 +53,7 @@ static void enter(struct lane *lane, uint32_t shard, enum shard_state to, const 
     s->state = to;
     log_line(to == SHARD_STOPPED ? LOG_ERROR : LOG_INFO, "shard", "shard=%u is=%s epoch=%llu sequence=%llu why=\"%s\"", shard,
              taken->event, (unsigned long long)s->epoch, (unsigned long long)s->sequence, LOG_QUOTED(why));
-    if (to == SHARD_WANTED && !s->assigned) enter(lane, shard, SHARD_AWAY, "not assigned to this lane");
+    if ((to == SHARD_WANTED || to == SHARD_STOPPED) && !s->assigned) enter(lane, shard, SHARD_AWAY, "not assigned to this lane");
 }
 
 static void order(struct lane *lane, struct order *order) {
