@@ -272,7 +272,8 @@ static int compare_tail(struct publisher *p, const struct output_tail *tail, int
         return 1;
     }
     if (!tail->ret_found[topic]) return 0;
-    if (sequence && store->operations->ledger(store, &p->scratch, tail->shard, sequence - 1, sequence, 1, &rows, &count, error))
+    arena_reset(&p->row); /* all tails' rows together may be more than an arena holds */
+    if (sequence && store->operations->ledger(store, &p->row, tail->shard, sequence - 1, sequence, 1, &rows, &count, error))
         return -1;
     if (!sequence || !count) {
         (void)snprintf(ret_why, room,
