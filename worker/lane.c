@@ -10,6 +10,7 @@ enum {
     LOOK_MS = 1000,
     LOOKS_AFTER_OUTAGE = 20,
     LOOKS_IN_REBALANCE = 90,
+    STORE_AWAY_MS = 60000,
     REPORT_MS = 1000,
     SETTLE_MS = 30000,
     PAUSE_FIRST_MS = 50,
@@ -56,6 +57,7 @@ struct lane *lane_new(const struct lane_options *options) {
     if (!lane) return NULL;
     lane->options = *options;
     if (!lane->options.random) lane->options.random = 1;
+    lane->store_now_ms = lane_now_ms(lane);
     lane->shards = calloc(options->shards, sizeof *lane->shards);
     lane->positions = calloc(options->shards, sizeof *lane->positions);
     lane->numbers = calloc(options->shards, sizeof *lane->numbers);
@@ -198,6 +200,16 @@ static void look_at_group(struct lane *lane, uint64_t now) {
     lane_fail(lane, "outside-group", &error);
 }
 
+/* Another lane can perhaps reach the store: this one gives its shards up, and its successor joins the group once it reaches it.
+ */
+static void look_at_store(struct lane *lane, uint64_t now) {
+    struct error error;
+    if (!have_brokers_answered(lane, now) || now < lane->store_now_ms + STORE_AWAY_MS) return;
+    (void)error_set(&error, ERROR_UNAVAILABLE, "database-away", "brokers answer, and the database has not for %d s",
+                    STORE_AWAY_MS / 1000);
+    lane_fail(lane, "database-away", &error);
+}
+
 static void from_time_to_time(struct lane *lane) {
     struct input *input = lane->options.input;
     uint64_t now = lane_now_ms(lane);
@@ -207,6 +219,7 @@ static void from_time_to_time(struct lane *lane) {
         process_control(lane);
         look_at_brokers(lane, now);
         look_at_group(lane, now);
+        look_at_store(lane, now);
         count_lag(lane);
     }
     if (now >= lane->next_report) {

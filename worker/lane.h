@@ -88,7 +88,7 @@ struct lane {
     bool outage;            /* brokers were away since it was last taken in */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
-    uint64_t store_now_ms;                                  /* and the lane's then */
+    uint64_t store_now_ms;                                  /* and the lane's then, or when it began */
     struct input_position *positions;                       /* scratch, room for all shards */
     uint32_t *numbers;                                      /* the same */
 };

@@ -93,10 +93,8 @@ static int draw_names(struct process *process, struct error *error) {
     return 0;
 }
 
-static int make_ports(struct process *process, unsigned number, struct lane_metrics *metrics, struct error *error) {
+static int make_ports(struct process *process, struct lane_metrics *metrics, struct error *error) {
     const struct config *config = process->config;
-    char member[300];
-    (void)snprintf(member, sizeof member, "%s/%u", config->worker.name, number);
     const struct registry_options registry = {.docker_config = config->registry.docker_config,
                                               .ca_bundle = config->registry.ca_bundle,
                                               .token_realms = config->registry.token_realms,
@@ -111,7 +109,14 @@ static int make_ports(struct process *process, unsigned number, struct lane_metr
     process->decoder = decoder_new(error);
     process->output = !process->decoder ? NULL : output_kafka_new(&process->kafka, ids, error);
     process->registry = process->output ? registry_http_new(&registry, error) : NULL;
-    process->input = process->registry ? input_kafka_new(&process->kafka, member, error) : NULL;
+    return process->registry ? 0 : -1;
+}
+
+/* Joins the group: only once everything else was reached, so that no shard is given to a lane that cannot process it. */
+static int join_group(struct process *process, unsigned number, struct error *error) {
+    char member[300];
+    (void)snprintf(member, sizeof member, "%s/%u", process->config->worker.name, number);
+    process->input = input_kafka_new(&process->kafka, member, error);
     return process->input ? 0 : -1;
 }
 
@@ -129,9 +134,10 @@ static int compare_topics(struct process *process, struct error *error) {
     return 0;
 }
 
-static int start(struct process *process, struct lane_metrics *metrics, struct error *error) {
+static int start(struct process *process, unsigned number, struct lane_metrics *metrics, struct error *error) {
     struct store *store = process->store;
-    if (store->operations->installation(store, process->installation, &process->shards, error) || compare_topics(process, error))
+    if (store->operations->installation(store, process->installation, &process->shards, error) ||
+        compare_topics(process, error) || join_group(process, number, error))
         return -1;
     struct publisher_options publisher = {.handoff = process->handoff,
                                           .output = process->output,
@@ -233,8 +239,8 @@ int lane_main(const struct config *config, unsigned number, struct lane_metrics 
     catch_signals();
     digest_random((unsigned char *)&seed, sizeof seed);
     map_seed(seed);
-    int result = digest_prepare(&error) || draw_names(&process, &error) || make_ports(&process, number, metrics, &error) ||
-                         start(&process, metrics, &error) || run(&process, &error)
+    int result = digest_prepare(&error) || draw_names(&process, &error) || make_ports(&process, metrics, &error) ||
+                         start(&process, number, metrics, &error) || run(&process, &error)
                      ? 1
                      : 0;
     if (result)

@@ -232,6 +232,21 @@ static void a_lane_that_the_group_does_not_take_in_ends(void **state) {
     assert_true(lane->failed);
 }
 
+static void a_lane_that_cannot_reach_the_store_gives_its_shards_up(void **state) {
+    (void)state;
+    own_all();
+    world.load_fails = ERROR_UNAVAILABLE;
+    world.brokers_fail = ERROR_UNAVAILABLE; /* nobody can be reached: there is no better lane */
+    assert_true(stays_for(120));
+    world.load_fails = ERROR_NONE;
+    assert_true(stays_for(10));
+    world.load_fails = ERROR_UNAVAILABLE;
+    world.brokers_fail = ERROR_NONE;
+    assert_true(stays_for(55));
+    assert_false(stays_for(20));
+    assert_true(lane->failed);
+}
+
 static void a_lane_that_does_not_join_again_after_an_outage_ends_sooner(void **state) {
     (void)state;
     world.event = (struct input_event){.kind = INPUT_ASSIGNED};
@@ -315,6 +330,7 @@ int main(void) {
         TEST(a_broker_is_asked_when_nothing_was_published_for_a_while),
         TEST(positions_are_not_reported_while_brokers_are_away),
         TEST(a_lane_that_the_group_does_not_take_in_ends),
+        TEST(a_lane_that_cannot_reach_the_store_gives_its_shards_up),
         TEST(a_lane_that_does_not_join_again_after_an_outage_ends_sooner),
         TEST(a_new_policy_is_noted_in_all_shards),
         TEST(a_control_log_that_cannot_be_read_is_read_later),
