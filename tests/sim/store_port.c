@@ -270,7 +270,8 @@ static int sim_due(struct store *store, struct arena *arena, const uint32_t *sha
         const struct promotion_row *row = &db.promotions[i];
         bool asked = false;
         for (size_t k = 0; k < shard_count; k++) asked |= shards[k] == row->shard;
-        if (!asked || row->outcome != PROMOTION_WAITING || row->wake_at > until) continue;
+        if (!asked || row->outcome != PROMOTION_WAITING) continue;
+        if (row->wake_at > until && row->wake_at > db.shards[row->shard].now_at) continue;
         size_t at = count++;
         for (; at && rows[at - 1].wake_at > row->wake_at; at--) rows[at] = rows[at - 1];
         rows[at] = copy_promotion(arena, row);
