@@ -79,7 +79,6 @@ static void unblock(struct store_pg *self) {
     struct error ignored;
     if (!login) return;
     pg_parameters_init(&parameters);
-    pg_bytes(&parameters, PG_TEXT, slice_str(self->options->application ? self->options->application : "sluice"));
     pg_result_free(pg_query(login, PG_READ, &shard_unblock, &parameters, &ignored));
     pg_parameters_release(&parameters);
     pg_free(login);
