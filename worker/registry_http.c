@@ -252,6 +252,8 @@ static void end_requests(struct client *client) {
     struct lookup *next;
     uint64_t now_ms = client_now_ms();
     client->lingering = 0;
+    for (struct token_fetch *fetch = client->fetches; fetch; fetch = fetch->next)
+        fetch->waiting = NULL; /* all of them end below */
     for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
         next = lookup->next;
         tell_time_is_up(client, lookup, now_ms);
