@@ -32,15 +32,21 @@ static bool is_for(const struct json *data, const struct asker *asker) {
            slice_equal(json_get_text(request, "source"), asker->source);
 }
 
+/* Does it stand in a document as it is? Characters that JSON escapes do not. */
+static bool is_plain(struct slice id) {
+    for (size_t i = 0; i < id.n; i++)
+        if ((unsigned char)id.p[i] < ' ' || id.p[i] == '"' || id.p[i] == '\\') return false;
+    return true;
+}
+
 static bool is_true(const struct json *value) { return value && value->kind == JSON_BOOLEAN && value->boolean; }
 
 int answer_read(struct arena *arena, const struct kafka_record *record, const struct asker *asker, struct answer *ret_answer,
                 struct error *error) {
     struct slice type = kafka_record_header(record, "ce_type");
     if (!slice_starts(type, SLICE("dev.sluice."))) return 0;
-    /* An id with characters that JSON escapes stands otherwise in the document: those are not looked for. */
-    bool plain = asker->id.p && !mentions(asker->id, SLICE("\\")) && !mentions(asker->id, SLICE("\""));
-    bool possible = mentions(record->value, asker->promotion) || (asker->id.p && (!plain || mentions(record->value, asker->id)));
+    bool possible = mentions(record->value, asker->promotion) ||
+                    (asker->id.p && (!is_plain(asker->id) || mentions(record->value, asker->id)));
     if (!possible) return 0;
     struct slice text = arena_copy(arena, record->value), kept_type = arena_copy(arena, type);
     const struct json *data;
