@@ -78,6 +78,8 @@ class Commands:
             code, document = self.json("build-complete", "--manifest", path, "--project", PROJECT, "--id", "b-1", "--source", "s", "--wait")
             equal((code, document["result"]["original"]["outcome"] if "original" in document["result"] else
                    document["result"]["outcome"]), (0, "verified"), f"it ({document})")
+        self.status("--wait: an id that JSON escapes is answered too", 0, "build-complete", "--manifest", path, "--project", PROJECT,
+                    "--id", 'a\t"\\b', "--wait")
         with self.tap.case("--wait --json: result, the last answer's data; exit 0 verified"):
             path, sha, _ = self.manifest()
             code, document = self.json("build-complete", "--manifest", path, "--project", PROJECT, "--wait")
