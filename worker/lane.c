@@ -15,6 +15,7 @@ enum {
     SETTLE_MS = 30000,
     PAUSE_FIRST_MS = 50,
     PAUSE_LAST_MS = 5000,
+    FIRST_RECORDS = 100, /* of the first batch after the input began anew */
     ARENA_MAX = 256 * 1024 * 1024
 };
 
@@ -58,6 +59,7 @@ struct lane *lane_new(const struct lane_options *options) {
     lane->options = *options;
     if (!lane->options.random) lane->options.random = 1;
     lane->store_now_ms = lane_now_ms(lane);
+    lane->batch_records = FIRST_RECORDS;
     lane->shards = calloc(options->shards, sizeof *lane->shards);
     lane->positions = calloc(options->shards, sizeof *lane->positions);
     lane->numbers = calloc(options->shards, sizeof *lane->numbers);
@@ -132,6 +134,7 @@ static void assign(struct lane *lane) {
     struct error error = {0};
     if (!lane->reassign || lane->revoking) return;
     lane->reassign = lane->quiet = false;
+    lane->batch_records = FIRST_RECORDS;
     if (input->operations->assign(input, lane->positions, owned_positions(lane), &error))
         lane_pause(lane, "assign-failed", &error);
 }
@@ -248,18 +251,27 @@ static void outside_log(struct lane *lane, const struct input_event *event) {
     shard_stop(lane, shard, why);
 }
 
+/* The first results of a shard with a backlog do not wait for a whole batch: batches double until they are as large as they may
+ * be. */
+static size_t next_batch(const struct lane *lane) {
+    size_t most = lane->options.batch_records;
+    return lane->batch_records < most ? lane->batch_records : most;
+}
+
 /* What the group and the log have to say. */
 static void consume(struct lane *lane, int wait_ms) {
     struct input *input = lane->options.input;
     struct input_event event = {0};
     struct error error = {0};
-    if (input->operations->poll(input, wait_ms, lane->options.batch_records, lane->options.batch_bytes, &event, &error)) {
+    size_t limit = next_batch(lane);
+    if (input->operations->poll(input, wait_ms, limit, lane->options.batch_bytes, &event, &error)) {
         if (error.kind == ERROR_INTERNAL || error.kind == ERROR_FENCED) lane->failed = true; /* only a new member helps */
         lane_pause(lane, "consume-failed", &error);
         return;
     }
     switch (event.kind) {
     case INPUT_RECORDS:
+        if (event.record_count == limit) lane->batch_records = limit * 2;
         if (event.record_count) process_records(lane, event.records, event.record_count);
         input->operations->free_records(input);
         break;

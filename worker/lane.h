@@ -78,9 +78,10 @@ struct lane {
     const struct policy *policy;
     uint64_t control_version, policy_version;
     struct digest policy_digest;
-    bool reassign; /* the set of owned shards, or a position, has changed: tell the input */
-    bool quiet;    /* nothing is fetched while a server is away */
-    bool revoking; /* the group waits until all shards are let go */
+    size_t batch_records; /* as many as the next batch may have, if the options allow them */
+    bool reassign;        /* the set of owned shards, or a position, has changed: tell the input */
+    bool quiet;           /* nothing is fetched while a server is away */
+    bool revoking;        /* the group waits until all shards are let go */
     bool ending, failed;
     uint64_t pause_until; /* after a failure of a server */
     unsigned pause_ms;

@@ -25,6 +25,7 @@ static struct {
     enum error_kind poll_fails, assign_fails, load_fails, brokers_fail;
     unsigned polls, frees, assigns, looks, broker_looks, dues, reports, settles, control_reads;
     size_t assigned, reported; /* shards */
+    size_t limit;              /* of the last poll */
     uint64_t first_position;
     int wait_ms;
     int64_t known_end;
@@ -62,8 +63,9 @@ static int end_as(enum error_kind kind, struct error *error) {
 
 static int fake_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event,
                      struct error *error) {
-    (void)input, (void)limit, (void)bytes;
+    (void)input, (void)bytes;
     world.polls++;
+    world.limit = limit;
     world.wait_ms = wait_ms;
     if (world.poll_fails) return end_as(world.poll_fails, error);
     *ret_event = world.event;

@@ -36,6 +36,30 @@ static void records_are_committed_and_given_back(void **state) {
     assert_int_equal(lane->shards[0].position[INPUT_REQUESTS], 11);
 }
 
+static size_t limit_after(size_t records) {
+    static struct record none[400]; /* of a shard that is not there: they are only counted */
+    for (size_t i = 0; i < records; i++) none[i].shard = SHARDS;
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = none, .record_count = records};
+    assert_true(step());
+    world.event = (struct input_event){.kind = INPUT_RECORDS};
+    assert_true(step());
+    return world.limit;
+}
+
+/* The first results of a backlog do not wait for a large batch. */
+static void batches_grow_while_they_are_full(void **state) {
+    (void)state;
+    lane->options.batch_records = 300;
+    own_all();
+    assert_int_equal(limit_after(0), 100);
+    assert_int_equal(limit_after(99), 100);
+    assert_int_equal(limit_after(100), 200);
+    assert_int_equal(limit_after(200), 300);
+    assert_int_equal(limit_after(300), 300);
+    lane->reassign = true;
+    assert_int_equal(limit_after(0), 100);
+}
+
 static void the_group_waits_until_all_shards_are_let_go(void **state) {
     (void)state;
     own_all();
@@ -318,6 +342,7 @@ int main(void) {
         TEST(what_is_owned_is_fetched_from_where_it_is_committed),
         TEST(an_empty_assignment_is_acknowledged),
         TEST(records_are_committed_and_given_back),
+        TEST(batches_grow_while_they_are_full),
         TEST(the_group_waits_until_all_shards_are_let_go),
         TEST(a_lane_that_is_asked_to_end_releases_first),
         TEST(while_a_server_is_away_nothing_is_fetched_and_the_group_is_served),
