@@ -38,7 +38,7 @@ static const struct role_setting defaults[] = {
     {INPUT, "heartbeat.interval.ms", "1000"}, /* so soon a lane hears of a rebalance */
     /* What a lane may hold: a record of 350 bytes takes thrice that here. More is no faster, as input_kafka.c sees to it that an
      * empty queue is filled again at once. */
-    {INPUT, "queued.max.messages.kbytes", "2048"},
+    {INPUT, "queued.max.messages.kbytes", "1024"},
     {INPUT, "fetch.message.max.bytes", "262144"}, /* of a partition; one record may be larger */
     {INPUT, "fetch.max.bytes", "1048576"},        /* of an answer; it stays whole while one of its records lives */
     {COMMITTED | EVERYTHING, "queued.max.messages.kbytes", "8192"},
