@@ -223,6 +223,7 @@ static void from_time_to_time(struct lane *lane) {
         look_at_brokers(lane, now);
         look_at_group(lane, now);
         look_at_store(lane, now);
+        if (lane->failed) return;
         count_lag(lane);
     }
     if (now >= lane->next_report) {
@@ -305,7 +306,8 @@ bool lane_step(struct lane *lane, int wait_ms) {
     if (lane->failed || (lane->ending && shard_all_away(lane))) return false;
     if (!lane_is_paused(lane) && !lane->revoking) {
         from_time_to_time(lane);
-        process_due(lane);
+        if (lane->failed) return false;
+        if (!lane_is_paused(lane)) process_due(lane);
     }
     if (lane_is_paused(lane))
         rest(lane);

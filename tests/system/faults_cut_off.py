@@ -45,7 +45,7 @@ def main():
             link.start("stall", random)
             began, asked = time.monotonic(), ask_on_every_shard(sluice)
             for event in asked:
-                sluice.follower.answer(event, timeout=PATIENCE + SESSION + 30)
+                sluice.follower.answer(event, timeout=PATIENCE + SESSION + 90)
             tap.note(f"after {time.monotonic() - began:.0f} s")
         with tap.case("once it can reach it the worker is ready again"):
             link.end()
