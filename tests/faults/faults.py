@@ -17,6 +17,10 @@ from kinds import KINDS  # noqa: E402  pylint: disable=wrong-import-position
 from servers import Servers, wait  # noqa: E402  pylint: disable=wrong-import-position
 
 
+ENOUGH, WHOLE = 10, 60  # how often each kind must be injected in a run of so many seeds
+ONCE = 3                # planned so often in fewer seeds, it must be injected once
+
+
 def span(text):
     first, _, last = text.partition("-")
     first, last = int(first), int(last or first)
@@ -40,6 +44,15 @@ class Totals:
         """Kinds that could not be tried at all here."""
         return sorted({(kind, why) for kind, why in self.missed if why.endswith(" here") and not self.met[kind]})
 
+    def too_seldom(self):
+        """(kind, how often at least) of those that could be tried here and were not injected often enough to have shown anything."""
+        whole = len(self.passed) + len(self.failed) >= WHOLE
+        skipped = {kind for kind, _ in self.skipped()}
+        for kind in KINDS:
+            least = ENOUGH if whole else int(self.planned[kind] >= ONCE)
+            if kind not in skipped and self.met[kind] < least:
+                yield kind, least
+
     def show(self):
         print(f"\n{'fault':<28} {'planned':>8} {'injected':>8}")
         for kind in KINDS:
@@ -50,6 +63,8 @@ class Totals:
             print(f"without effect: {kind}, {count} times: {why}")
         for kind, why in self.skipped():
             print(f"skipped: {kind}: {why}")
+        for kind, least in self.too_seldom():
+            print(f"too seldom: {kind}: planned {self.planned[kind]} times, injected {self.met[kind]} times, at least {least} are wanted")
         print(f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped())} skipped")
 
 
@@ -110,7 +125,7 @@ def main():
         totals.show()
         return 2
     totals.show()
-    return 1 if totals.failed else 0
+    return 1 if totals.failed or any(totals.too_seldom()) else 0
 
 
 if __name__ == "__main__":

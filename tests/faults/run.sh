@@ -5,7 +5,7 @@
 # --plan    only print what would go wrong in each, and how often each kind of fault
 # --keep    keep the logs of every seed, not only of those that fail
 # Ends with a table of the faults that were injected and the line "N passed, N failed, N skipped" (seeds; kinds that cannot be tried
-# here); exit status 0 when none failed, 1 when one did, 2 when it could not run.
+# here); exit status 0 when none failed, 1 when one did or a kind was injected too seldom, 2 when it could not run.
 # Environment: SLUICE_BUILD_DIR (use the programs of this build instead of building build/release).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
