@@ -414,6 +414,11 @@ SECONDS = {"delay": (2, 6), "stall": (1, 9), "drop": (1, 6), "cut": (0.1, 3), "h
 def link_fault(name, mode):
     def fault(field, random):
         link = field.servers.links[name]
+
+        def somebody():
+            if mode == "half-close" and not link.touched():  # it meets only those who are there when it begins
+                link.start(mode, random)
+            return link.touched()
         with field.lock(link.name):
             mouths = [random.choice(link.mouths)] if len(link.mouths) > 1 and random.random() < 0.4 else None
             seconds = random.uniform(*SECONDS[mode])
@@ -423,7 +428,7 @@ def link_fault(name, mode):
                 link.end()
                 link.start(mode, random)
                 try:
-                    wait("somebody is met", link.touched, 60)
+                    wait("somebody is met", somebody, 60)
                 except TimeoutError:
                     pass
             met = link.end()
