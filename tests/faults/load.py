@@ -2,6 +2,7 @@
 and whether a position ever went back."""
 import collections
 import contextlib
+import http.client
 import itertools
 import threading
 import time
@@ -56,6 +57,12 @@ class Load(Traffic):
             self.replace_producer()
 
     def push_images(self):
+        try:
+            self.push_ahead()
+        except Exception:  # pylint: disable=broad-except
+            self.error = traceback.format_exc()
+
+    def push_ahead(self):
         """Straight to the registry, some ahead; a push that fails leaves its digest unknown there, and a release may name such a one."""
         for number in itertools.count():
             while len(self.images) > AHEAD and not self.ended.is_set():
@@ -64,7 +71,7 @@ class Load(Traffic):
                 return
             try:
                 self.images.append(registry.push(self.sluice.stack.images.address, "acme/shop", f"{self.sluice.schema}/{number}"))
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 self.images.append(registry.image_bytes(f"{self.sluice.schema}/{number}")[2])
 
     def build(self, project, sha):
@@ -152,24 +159,55 @@ class Load(Traffic):
                     yield f"{name}@{shard.number}/{offset} was acknowledged and is not there"
 
 
-class Witness(threading.Thread):
+class Watcher(threading.Thread):
+    """One who looks on. Who died, hangs or never saw anything has watched nothing, and the seed has shown nothing."""
+    what = None
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ended, self.looks, self.error, self.trouble = threading.Event(), 0, None, "no trouble was met"
+
+    def run(self):
+        try:
+            self.watch()
+        except Exception:  # pylint: disable=broad-except
+            self.error = traceback.format_exc()
+
+    def watch(self):
+        """Until `ended`; counts what it saw in `looks`, and keeps in `trouble` why it saw nothing."""
+        raise NotImplementedError
+
+    def stop(self):
+        """What was wrong, with the watching too."""
+        self.ended.set()
+        self.join(30)
+        if self.error:
+            return [f"who watches {self.what} died: {self.error}"]
+        if self.is_alive():
+            return [f"who watches {self.what} does not end"]
+        return [] if self.looks else [f"who watches {self.what} never saw anything: {self.trouble}"]
+
+
+class Witness(Watcher):
     """Reads the answers as they are committed, all the time, past the proxies."""
+    what = "the answers"
 
     def __init__(self, sluice):
-        super().__init__(daemon=True)
-        self.ended, self.error, self.seen = threading.Event(), None, {}
-        self.prefix = sluice.prefix
+        super().__init__()
+        self.prefix, self.seen = sluice.prefix, {}
         self.consumer = Consumer({"bootstrap.servers": sluice.stack.brokers, "group.id": "witness", "isolation.level": "read_committed",
                                   "enable.auto.commit": False, "auto.offset.reset": "error", "reconnect.backoff.max.ms": 500,
                                   "log_level": 0})
         self.consumer.assign([TopicPartition(self.prefix + topic, number, 0) for topic in ("results", "dead-letter")
                               for number in range(sluice.shards)])
 
-    def run(self):
+    def watch(self):
         while not self.ended.is_set():
             for message in self.consumer.consume(500, 0.2):
                 if message.error():
+                    self.trouble = message.error().str()
                     continue  # a broker is away; what matters is compared at the end
+                self.looks += 1
                 headers = dict(message.headers() or [])
                 self.seen.setdefault((message.topic().removeprefix(self.prefix), message.partition()), []).append(
                     (message.offset(), int(headers["ce_ledgersequence"]), headers["ce_ledgerhash"]))
@@ -180,10 +218,10 @@ class Witness(threading.Thread):
         return seen[-1][1] if seen else 0
 
     def stop(self):
-        self.ended.set()
-        self.join(20)
-        self.consumer.close()
-        return sum(map(len, self.seen.values()))
+        problems = super().stop()
+        if not self.is_alive():
+            self.consumer.close()
+        return problems
 
     def differences(self, shard):
         """What it saw and what is not, or no longer, so."""
@@ -198,20 +236,24 @@ class Witness(threading.Thread):
                     yield f"{topic}@{shard.number}/{offset}: sequence {sequence} was read as committed; now it is {final.get(offset)}"
 
 
-class Positions(threading.Thread):
-    """Looks at the shards' rows while things go wrong: nothing in them ever goes back."""
+class Positions(Watcher):
+    """Looks at the shards' rows while things go wrong, and once more at the end: nothing in them ever goes back."""
+    what = "the positions"
 
     def __init__(self, sluice):
-        super().__init__(daemon=True)
-        self.sluice, self.ended, self.last, self.back, self.looks = sluice, threading.Event(), {}, [], 0
+        super().__init__()
+        self.sluice, self.last, self.back = sluice, {}, []
 
-    def run(self):
-        while not self.ended.wait(1):
+    def watch(self):
+        end = False
+        while not end:
+            end = self.ended.wait(1)
             try:
                 rows = self.sluice.rows("SELECT shard, epoch, sequence, builds_position, requests_position FROM shard")
-            except psycopg2.Error:
+            except psycopg2.Error as error:
+                self.trouble = str(error)
                 continue
-            self.looks += 1
+            self.looks += bool(rows)
             for shard, *now in rows:
                 before = self.last.get(shard, now)
                 if any(new < old for new, old in zip(now, before)):
@@ -219,6 +261,4 @@ class Positions(threading.Thread):
                 self.last[shard] = now
 
     def stop(self):
-        self.ended.set()
-        self.join(20)
-        return self.back
+        return super().stop() + self.back

@@ -190,6 +190,8 @@ def settle(field, witness, seconds, due=True):
     began, kafka = time.monotonic(), Kafka(field.servers.brokers, field.sluice.prefix)
     try:
         while late := look(field, kafka, witness, due):
+            if witness.error:
+                raise RuntimeError(f"who watches {witness.what} died: {witness.error}")
             if time.monotonic() > began + seconds:
                 raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
             time.sleep(0.3)
@@ -233,8 +235,8 @@ def examine(field, load, witness):
 def judge(field, outcome, load, witness, positions):
     settled = rest(field, outcome, witness)
     outcome.phase("stop")
-    seen = witness.stop()
-    outcome.problems.extend(positions.stop())
+    for watcher in (witness, positions):
+        outcome.problems.extend(watcher.stop())
     report, found = examine(field, load, witness)
     outcome.problems.extend(found)
     outcome.problems.extend(map(str, report.violations[:25]))
@@ -244,7 +246,7 @@ def judge(field, outcome, load, witness, positions):
     if report.inputs < sum(map(len, load.acknowledged.values())) or not report.answers:
         outcome.problems.append(f"{report.inputs} inputs and {report.answers} answers to {load.sent} events: the load did not get through")
     outcome.say(f"{load.sent} events ({load.resent} sent again, {load.replaced} producers replaced), {report.inputs} inputs, {report.rows} rows,"
-                f" {report.answers} answers, {seen} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s")
+                f" {report.answers} answers, {witness.looks} watched; positions looked at {positions.looks} times; settled in {settled:.1f} s")
     outcome.say(f"seconds: {', '.join(outcome.phases)}")
 
 
