@@ -438,7 +438,7 @@ def link_fault(name, mode):
     return fault
 
 
-LINKS = ("worker-kafka", "worker-postgres", "worker-registry", "producer-kafka")
+LINKS = ("worker-kafka", "worker-postgres", "worker-registry", "producer-kafka", "broker-broker", "standby-primary")
 EVERYWHERE = {
     "kill-lane": kill_lane, "kill-supervisor": kill_supervisor, "stop-lane": stop_lane, "stop-worker": stop_worker,
     "rebalance-storm": rebalance_storm, "clock-jump": clock_jump, "broker-kill": broker_kill, "broker-pause": broker_pause,

@@ -249,7 +249,7 @@ class Positions(Watcher):
         while not end:
             end = self.ended.wait(1)
             try:
-                rows = self.sluice.rows("SELECT shard, epoch, sequence, builds_position, requests_position FROM shard")
+                rows = self.look()
             except psycopg2.Error as error:
                 self.trouble = str(error)
                 continue
@@ -259,6 +259,16 @@ class Positions(Watcher):
                 if any(new < old for new, old in zip(now, before)):
                     self.back.append(f"shard {shard}: epoch, sequence and positions went from {before} to {now}")
                 self.last[shard] = now
+
+    def look(self):
+        """The rows, once they are on the standby too: a commit that waited for it when its backend or the server was ended can be read,
+        and may be lost with the primary. The commit of a message to nobody waits for what was written before it."""
+        with contextlib.closing(psycopg2.connect(self.sluice.stack.database_url, connect_timeout=5)) as connection:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(f'SELECT shard, epoch, sequence, builds_position, requests_position FROM "{self.sluice.schema}".shard')
+                rows = cursor.fetchall()
+                cursor.execute("SELECT pg_logical_emit_message(true, 'faults', '')")
+        return rows
 
     def stop(self):
         return super().stop() + self.back

@@ -187,6 +187,11 @@ class Link:
         for mouth in self.mouths:
             self.loop.call(begin, mouth)
 
+    def lead_to(self, target):
+        """All connections from now on."""
+        for mouth in self.mouths:
+            mouth.target = target
+
     def touched(self):
         return sum(mouth.touched for mouth in self.mouths)
 

@@ -1,5 +1,5 @@
-"""The servers that get hurt: Kafka (one node, or three), Postgres with a synchronous standby, a registry, and the proxies on
-every link. Data lie on small disks of their own (tmpfs) where mounting is permitted."""
+"""The servers that get hurt: Kafka (one node, or three), Postgres with a synchronous standby, a registry, and the proxies that stand
+before them. Data lie on small disks of their own (tmpfs) where mounting is permitted."""
 import errno
 import json
 import os
@@ -102,16 +102,19 @@ class KafkaNode:
         self.cluster, self.number = cluster, number
         self.folder = cluster.folder / f"kafka-{number}"
         self.disk = Disk(self.folder / "data")
-        self.inner, self.workers, self.producers, self.controller = (cluster.ports.take() for _ in range(4))
+        self.direct, self.inner, self.workers, self.producers, self.controller = (cluster.ports.take() for _ in range(5))
 
-    def configure(self, voters, worker_port, producer_port):
+    def configure(self, voters, inner_port, worker_port, producer_port):
         copies, host = self.cluster.copies, "127.0.0.1"
+
+        def listeners(inner, workers, producers):
+            return f"DIRECT://{host}:{self.direct},INNER://{host}:{inner},WORKERS://{host}:{workers},PRODUCERS://{host}:{producers}"
         (self.folder / "extra.properties").write_text(f"""node.id={self.number}
 controller.quorum.voters={voters}
-listeners=INNER://{host}:{self.inner},WORKERS://{host}:{self.workers},PRODUCERS://{host}:{self.producers},CONTROLLER://{host}:{self.controller}
-advertised.listeners=INNER://{host}:{self.inner},WORKERS://{host}:{worker_port},PRODUCERS://{host}:{producer_port}
+listeners={listeners(self.inner, self.workers, self.producers)},CONTROLLER://{host}:{self.controller}
+advertised.listeners={listeners(inner_port, worker_port, producer_port)}
 inter.broker.listener.name=INNER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,WORKERS:PLAINTEXT,PRODUCERS:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,INNER:PLAINTEXT,WORKERS:PLAINTEXT,PRODUCERS:PLAINTEXT
 default.replication.factor={copies}
 min.insync.replicas={min(copies, 2)}
 offsets.topic.replication.factor={copies}
@@ -125,7 +128,7 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=2000
 """)
 
     def start(self):
-        script("kafka.sh", "start", self.folder, self.inner, SLUICE_KAFKA_CLUSTER_ID=self.cluster.identity, SLUICE_KAFKA_HEAP="384m")
+        script("kafka.sh", "start", self.folder, self.direct, SLUICE_KAFKA_CLUSTER_ID=self.cluster.identity, SLUICE_KAFKA_HEAP="384m")
 
     def stop(self):
         script("kafka.sh", "stop", self.folder)
@@ -166,10 +169,11 @@ class Kafka:
         self.lock = threading.RLock()  # of one that stops or starts a node
         self.worker_link = Link(loop, "worker-kafka", [("127.0.0.1", node.workers) for node in self.nodes])
         self.producer_link = Link(loop, "producer-kafka", [("127.0.0.1", node.producers) for node in self.nodes])
+        self.broker_link = Link(loop, "broker-broker", [("127.0.0.1", node.inner) for node in self.nodes])
         voters = ",".join(f"{node.number}@127.0.0.1:{node.controller}" for node in self.nodes)
-        for node, to_worker, to_producer in zip(self.nodes, self.worker_link.mouths, self.producer_link.mouths):
-            node.configure(voters, to_worker.port, to_producer.port)
-        self.brokers = ",".join(f"127.0.0.1:{node.inner}" for node in self.nodes)
+        for node, *mouths in zip(self.nodes, self.broker_link.mouths, self.worker_link.mouths, self.producer_link.mouths):
+            node.configure(voters, *(mouth.port for mouth in mouths))
+        self.brokers = ",".join(f"127.0.0.1:{node.direct}" for node in self.nodes)
         self._admin = None
 
     def start(self):
@@ -264,11 +268,13 @@ class Postgres:
         self.primary, self.standby = self.nodes
         self.lock = threading.RLock()
         self.link = Link(loop, "worker-postgres", [("127.0.0.1", node.port) for node in self.nodes])
+        self.standby_link = Link(loop, "standby-primary", [("127.0.0.1", self.primary.port)])
         self.has_standby = False
 
     def start(self):
         self.primary.start()
         for setting in ("max_wal_size = '96MB'", "min_wal_size = '4MB'", "wal_sender_timeout = '5s'", "checkpoint_timeout = '60s'",
+                        "wal_keep_size = '64MB'", "wal_receiver_timeout = '5s'", "wal_retrieve_retry_interval = '500ms'",
                         "synchronous_standby_names = ''"):
             self.primary.rows(f"ALTER SYSTEM SET {setting}")
         self.primary.rows("SELECT pg_reload_conf()")
@@ -278,8 +284,13 @@ class Postgres:
         return self.primary.rows("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'")[0][0] == 1
 
     def add_standby(self):
-        """Makes the other server a standby anew and waits until commits wait for it."""
+        """Makes the other server a standby anew and waits until commits wait for it. The copy goes straight, all that follows through
+        the proxy."""
         self.standby.call("standby", self.standby.folder, self.primary.folder, self.standby.port)
+        self.standby_link.lead_to(("127.0.0.1", self.primary.port))
+        self.standby.rows(f"ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port={self.standby_link.mouths[0].port} user=sluice "
+                          f"password={self.password} application_name={self.standby.name}'")
+        self.standby.rows("SELECT pg_reload_conf()")
         streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         wait("the standby streams", lambda: self.primary.rows(streaming)[0][0], 60)
         self.primary.rows(f"ALTER SYSTEM SET synchronous_standby_names = '{self.standby.name}'")
@@ -296,9 +307,12 @@ class Postgres:
         self.primary.rows("ALTER SYSTEM SET synchronous_standby_names = ''")
         self.primary.rows("SELECT pg_reload_conf()")
 
+    @property
+    def password(self):
+        return (self.nodes[0].folder / "password").read_text().strip()
+
     def url(self, addresses):
-        password = (self.nodes[0].folder / "password").read_text().strip()
-        return f"postgresql://sluice:{password}@{','.join(addresses)}/sluice?target_session_attrs=read-write"
+        return f"postgresql://sluice:{self.password}@{','.join(addresses)}/sluice?target_session_attrs=read-write"
 
     @property
     def direct_url(self):
@@ -339,7 +353,8 @@ class Servers:
         self.kafka = Kafka(self.folder, ports, loop, copies)
         self.postgres = Postgres(self.folder, ports, loop)
         self.images = Registry(self.folder, ports, loop)
-        self.links = {link.name: link for link in (self.kafka.worker_link, self.kafka.producer_link, self.postgres.link, self.images.link)}
+        self.outer_links = [self.kafka.worker_link, self.kafka.producer_link, self.postgres.link, self.images.link]
+        self.links = {link.name: link for link in self.outer_links + [self.kafka.broker_link, self.postgres.standby_link]}
         self.sluice, self.worker = Stack.program("sluice"), Stack.program("sluice-worker")
         self.brokers = self.kafka.brokers
 
