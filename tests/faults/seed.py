@@ -1,12 +1,9 @@
 """One seed: a fleet under load, its faults, healing, and the judgement."""
-import os
 import random
 import shutil
-import subprocess
 import threading
 import time
 import traceback
-from pathlib import Path
 
 import psycopg2
 from confluent_kafka import KafkaException
@@ -14,6 +11,7 @@ from confluent_kafka import KafkaException
 from checks.check import check
 from checks.load import Kafka
 from lib.installation import LAG, WOKEN, Installation
+from clock import Clock, clock_waits, find_faketime
 from kinds import KINDS, NoEffect
 from load import Load, Positions, Witness
 from schedule import plan
@@ -33,7 +31,7 @@ class Field:
     def __init__(self, servers, seed):
         self.servers, self.seed, self.locks, self.guard = servers, seed, {}, threading.Lock()
         self.sluice = Installation(shards=SHARDS, name="f", servers=servers)
-        self.workers, self.jumping, self.clock = [], None, self.sluice.folder / "clock"
+        self.workers, self.jumping, self.clock = [], None, Clock(self.sluice.folder / "clock")
 
     def lock(self, name):
         with self.guard:
@@ -47,19 +45,12 @@ class Field:
         second.environment |= environment
         self.workers[0].environment |= environment
         if jump and (library := find_faketime()):
-            self.set_clock(0)
-            second.environment |= preload([library, clock_waits(self.servers.folder)], self.sluice.stack.worker) | {
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1"}
+            self.clock.set(0)
+            second.environment |= self.clock.environment([library, clock_waits(self.servers.folder)], self.sluice.stack.worker)
             self.jumping = second
         self.workers.append(second.start(ready=False))
         for worker in self.workers:
             worker.wait_ready(60)
-
-    def set_clock(self, seconds):
-        new = self.clock.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
-        os.replace(new, self.clock)
 
     def ask(self, sql, seconds=90):
         """Postgres, as soon as it answers."""
@@ -79,29 +70,6 @@ class Field:
             worker.resume_all()
             if not worker.running():
                 worker.start(ready=False)
-
-
-def find_faketime():
-    for folder in Path("/usr/lib").glob("*/faketime"):
-        if (folder / "libfaketime.so.1").exists():
-            return folder / "libfaketime.so.1"
-    return None
-
-
-def clock_waits(folder):
-    """Builds what libfaketime lacks; see clock_waits.c."""
-    built = folder / "clock_waits.so"
-    if not built.exists():
-        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", built, Path(__file__).with_name("clock_waits.c")], check=True)
-    return built
-
-
-def preload(libraries, program):
-    """A program with AddressSanitizer wants that loaded first."""
-    with open(program, "rb") as file:
-        sanitized = b"libasan.so" in file.read()
-    asan = next(Path("/usr/lib").glob("gcc/*/*/libasan.so"), None) if sanitized else None
-    return {"LD_PRELOAD": " ".join(map(str, ([asan.resolve()] if asan else []) + libraries))}
 
 
 class Outcome:
