@@ -1,5 +1,6 @@
 """Clocks that jump: those of programs that are started with libfaketime, which reads from a file by how much they differ from ours."""
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Clock:
         self.path = path
 
     def set(self, seconds):
-        """Ahead of ours, from a second later at most."""
+        """Ahead of ours, from two seconds later at most."""
         new = self.path.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         os.replace(new, self.path)
@@ -42,3 +43,15 @@ class Clock:
         return preload(libraries, program) | {
             "FAKETIME_TIMESTAMP_FILE": str(self.path), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1"}
+
+    def folder_of(self, program, folder):
+        """A folder like that of the program, in which this one goes by the clock: for a script that is told where programs are."""
+        if not folder.exists():
+            folder.mkdir()
+            for found in program.parent.iterdir():
+                if found.name != program.name:
+                    (folder / found.name).symlink_to(found)
+            words = [f"{name}={value}" for name, value in self.environment([find_faketime()], program).items()]
+            (folder / program.name).write_text(f'#!/bin/sh\nexec env {shlex.join(words)} {shlex.quote(str(program))} "$@"\n')
+            (folder / program.name).chmod(0o755)
+        return folder

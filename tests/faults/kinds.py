@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import psycopg2
 
+from clock import find_faketime
 from lib import registry
 from lib.worker import kill
 from proxy import MODES, UP
@@ -274,6 +275,32 @@ def backend_pause(field, random):
     return f"{still} backends for {seconds:.1f} s"
 
 
+def database_clock_jump(field, random):
+    """The clock of Postgres, which says what `now` is, jumps by ten minutes or more, forwards and back; longer than a seed has to settle,
+    so that whoever waits until the clock has caught up is found out."""
+    postgres, seen = field.servers.postgres, []
+    if not find_faketime():
+        raise NoEffect("there is no libfaketime here")
+    postgres.clock.set(0)
+    with postgres.lock:
+        postgres.primary.start_by(postgres.clock)
+    jumps = [random.randint(600, 1200), -random.randint(600, 1200)]
+    try:
+        for by in random.sample(jumps, 2):
+            postgres.clock.set(by)
+            try:
+                wait("it has jumped", lambda ahead=by: abs(postgres.primary.ahead() - ahead) < 30, 5)
+                seen.append(f"{by:+d} s")
+            except TimeoutError:
+                pass  # another fault has the server down, or has started it without this clock
+            time.sleep(random.uniform(0.5, 2))
+    finally:
+        postgres.clock.set(0)
+    if not seen:
+        raise NoEffect("its clock did not jump")
+    return f"of {postgres.primary.name}: {', '.join(seen)}"
+
+
 def fail_over(field, random):
     postgres = field.servers.postgres
     with postgres.lock:
@@ -441,9 +468,10 @@ def link_fault(name, mode):
 LINKS = ("worker-kafka", "worker-postgres", "worker-registry", "producer-kafka", "broker-broker", "standby-primary")
 EVERYWHERE = {
     "kill-lane": kill_lane, "kill-supervisor": kill_supervisor, "stop-lane": stop_lane, "stop-worker": stop_worker,
-    "rebalance-storm": rebalance_storm, "clock-jump": clock_jump, "broker-kill": broker_kill, "broker-pause": broker_pause,
-    "postgres-restart": postgres_restart, "backend-terminate": backend_terminate, "backend-pause": backend_pause,
-    "fail-over": fail_over, "disk-full-kafka": disk_full_kafka, "disk-full-postgres": disk_full_postgres,
+    "rebalance-storm": rebalance_storm, "clock-jump": clock_jump, "database-clock-jump": database_clock_jump,
+    "broker-kill": broker_kill, "broker-pause": broker_pause, "postgres-restart": postgres_restart,
+    "backend-terminate": backend_terminate, "backend-pause": backend_pause, "fail-over": fail_over,
+    "disk-full-kafka": disk_full_kafka, "disk-full-postgres": disk_full_postgres,
     "disk-full-registry": disk_full_registry, "registry-stall": registry_stall,
     "registry-500": registry_answers("500 Internal Server Error"),
     "registry-429": registry_answers("429 Too Many Requests", "Retry-After: 1"),

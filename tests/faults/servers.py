@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg2
 from confluent_kafka.admin import AdminClient
 
+from clock import Clock
 from lib.stack import Stack, script
 from proxy import Link, Loop
 
@@ -222,11 +223,25 @@ class PostgresNode:
         os.chmod(self.volume, 0o711)
         self.folder.mkdir(exist_ok=True)
 
-    def call(self, *arguments):
-        return script("postgres.sh", *arguments, SLUICE_POSTGRES_VOLUME=str(self.volume), SLUICE_POSTGRES_INITDB="--wal-segsize=1")
+    def call(self, *arguments, **environment):
+        return script("postgres.sh", *arguments, SLUICE_POSTGRES_VOLUME=str(self.volume), SLUICE_POSTGRES_INITDB="--wal-segsize=1",
+                      **environment)
 
-    def start(self):
-        return self.call("start", self.folder, self.port)
+    def start(self, **environment):
+        return self.call("start", self.folder, self.port, **environment)
+
+    def start_by(self, clock):
+        """Again, at once, and until its next start with a clock that can be set."""
+        program = Path(f"/proc/{self.pid}/exe").resolve()
+        self.stop_immediately()
+        return self.start(SLUICE_POSTGRES_BIN=str(clock.folder_of(program, self.folder / "programs")))
+
+    def ahead(self):
+        """What its clock says, in seconds ahead of ours."""
+        try:
+            return float(self.rows("SELECT extract(epoch FROM clock_timestamp())")[0][0]) - time.time()
+        except psycopg2.Error:
+            return 0
 
     def stop(self):
         self.call("stop", self.folder)
@@ -270,6 +285,7 @@ class Postgres:
         self.link = Link(loop, "worker-postgres", [("127.0.0.1", node.port) for node in self.nodes])
         self.standby_link = Link(loop, "standby-primary", [("127.0.0.1", self.primary.port)])
         self.has_standby = False
+        self.clock = Clock(folder / "postgres-clock")
 
     def start(self):
         self.primary.start()
