@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TRANSACTION_TIMEOUT = 10 * SECOND };
+enum { TRANSACTION_TIMEOUT = 10 * SECOND, MARKER_AGAIN = 100 * MS };
 
 enum id_state { ID_EMPTY, ID_ONGOING, ID_PREPARE_COMMIT, ID_PREPARE_ABORT, ID_COMPLETE_COMMIT, ID_COMPLETE_ABORT };
 
@@ -23,13 +23,13 @@ struct out_log out_logs[OUTPUT_TOPICS][SHARDS_MAX];
 
 static struct transactional *ids;
 static size_t id_count, id_room;
-static micros away_until;
+static micros away_until, leaderless_until[OUTPUT_TOPICS][SHARDS_MAX];
 
 void broker_begin(void) {
     memset(out_logs, 0, sizeof out_logs);
     ids = NULL;
     id_count = id_room = 0;
-    away_until = 0;
+    broker_heal();
 }
 
 int broker_id(struct slice name) {
@@ -66,9 +66,13 @@ struct marker {
 };
 
 static void write_marker(void *argument) {
-    const struct marker *marker = argument;
+    struct marker *marker = argument;
     struct transactional *id = &ids[marker->id];
     struct out_log *log = &out_logs[marker->topic][marker->shard];
+    if (leaderless_until[marker->topic][marker->shard] > world.now) { /* the coordinator tries until there is one */
+        world_at(world.now + MARKER_AGAIN, write_marker, marker);
+        return;
+    }
     for (size_t i = log->visible; i < log->count; i++)
         if (log->entries[i].state == ENTRY_OPEN && log->entries[i].id == marker->id)
             log->entries[i].state = marker->commit ? ENTRY_COMMITTED : ENTRY_ABORTED;
@@ -237,4 +241,17 @@ void broker_go_away(micros time) {
 }
 
 bool broker_is_away(void) { return world.now < away_until; }
-void broker_heal(void) { away_until = 0; }
+
+void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time) {
+    trace("broker: topic %d of shard%u has no leader for %lld ms", topic, shard, (long long)(time / MS));
+    leaderless_until[topic][shard] = world.now + time;
+}
+
+bool broker_has_leader(enum output_topic topic, uint32_t shard) {
+    return !broker_is_away() && leaderless_until[topic][shard] <= world.now;
+}
+
+void broker_heal(void) {
+    away_until = 0;
+    memset(leaderless_until, 0, sizeof leaderless_until);
+}

@@ -60,9 +60,12 @@ size_t broker_stable(enum output_topic topic, uint32_t shard);
 bool broker_is_busy(void);
 /* Deletes what is settled by the database's word. */
 void broker_delete_settled(uint32_t shard);
-/* The brokers answer nothing for a while. */
+/* The brokers answer nobody for a while: neither clients' requests nor the group's. */
 void broker_go_away(micros time);
 bool broker_is_away(void);
+/* One partition has no leader for a while: nothing is written to it, not even a marker, and nothing is read from it. */
+void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time);
+bool broker_has_leader(enum output_topic topic, uint32_t shard);
 void broker_heal(void);
 
 #endif

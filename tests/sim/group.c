@@ -2,11 +2,12 @@
  * whose session is over learns that late, and until then goes on with what it has fetched. */
 #include "group.h"
 
+#include "broker.h"
 #include "ports.h"
 
 #include <string.h>
 
-enum { TAKE_MAX = 16 };
+enum { TAKE_MAX = 16, AWAY_WAIT = 400 * MS };
 
 enum member_state {
     MEMBER_GONE,      /* not in the group */
@@ -37,6 +38,8 @@ struct in_log in_logs[INPUT_TOPICS + 1][SHARDS_MAX];
 static struct member members[LANES_MAX];
 static bool rebalancing;
 static micros rebalance_until;
+static micros missed_since; /* the coordinator: the brokers are away; or -1 */
+static micros leaderless_until[INPUT_TOPICS + 1][SHARDS_MAX];
 static micros session, rebalance_longest; /* drawn: the shorter, the more often somebody works on what another has now */
 
 static const char *topic_text(enum input_topic topic) { return topic == INPUT_BUILDS ? "builds" : "requests"; }
@@ -70,6 +73,15 @@ void in_log_delete(enum input_topic topic, uint32_t shard, size_t below) {
     trace("broker: %s of shard%u now begins at %zu", topic_text(topic), shard, log->start);
 }
 
+void in_log_lose_leader(enum input_topic topic, uint32_t shard, micros time) {
+    trace("broker: %s of shard%u has no leader for %lld ms", topic_text(topic), shard, (long long)(time / MS));
+    leaderless_until[topic][shard] = world.now + time;
+}
+
+static bool has_leader(enum input_topic topic, uint32_t shard) {
+    return !broker_is_away() && leaderless_until[topic][shard] <= world.now;
+}
+
 /* ---- the group ---- */
 
 static void assign_members(void) {
@@ -96,7 +108,7 @@ static void assign_members(void) {
 static void throw_out(struct member *member);
 
 static void look_at_rebalance(void) {
-    if (!rebalancing) return;
+    if (!rebalancing || broker_is_away()) return;
     bool all = true;
     for (unsigned i = 0; i < world.lane_count; i++) all &= members[i].state == MEMBER_GONE || members[i].state == MEMBER_JOINED;
     if (!all && world.now < rebalance_until) return;
@@ -106,6 +118,7 @@ static void look_at_rebalance(void) {
 }
 
 void group_rebalance(const char *why) {
+    if (broker_is_away()) return; /* with its coordinator */
     trace("group: rebalance: %s", why);
     rebalancing = true;
     rebalance_until = world.now + rebalance_longest;
@@ -126,14 +139,35 @@ static void throw_out(struct member *member) {
 }
 
 void group_throw_out(unsigned lane) {
-    if (members[lane].state == MEMBER_GONE) return;
+    if (members[lane].state == MEMBER_GONE || broker_is_away()) return;
     throw_out(&members[lane]);
     group_rebalance("a member is thrown out");
+}
+
+/* Nobody's session ends while there is no coordinator. But a process that has not heard of it for so long knows by itself that it
+ * has lost its shards, and joins anew when it is back. */
+static void miss_coordinator(void) {
+    if (missed_since < 0) missed_since = world.now;
+    rebalance_until = world.now + rebalance_longest;
+    for (unsigned i = 0; i < world.lane_count; i++) {
+        struct member *member = &members[i];
+        member->last_seen = world.now;
+        if (!member->up || fleet[i].paused_until > world.now || world.now - missed_since < session) continue;
+        if (member->state != MEMBER_GONE) trace("lane%u has missed the group's coordinator for too long", i);
+        member->state = MEMBER_GONE;
+        member->learns_at = world.now;
+    }
 }
 
 /* Heartbeats are the process's, not its threads': only one that is dead or stopped misses them. */
 static void look_at_sessions(void *argument) {
     (void)argument;
+    world_at(world.now + 200 * MS, look_at_sessions, NULL);
+    if (broker_is_away()) {
+        miss_coordinator();
+        return;
+    }
+    missed_since = -1;
     for (unsigned i = 0; i < world.lane_count; i++) {
         struct member *member = &members[i];
         bool beats = member->up && fleet[i].paused_until <= world.now;
@@ -151,17 +185,20 @@ static void look_at_sessions(void *argument) {
         group_rebalance("a session is over");
     }
     look_at_rebalance();
-    world_at(world.now + 200 * MS, look_at_sessions, NULL);
 }
 
 void group_begin(void) {
     memset(in_logs, 0, sizeof in_logs);
     memset(members, 0, sizeof members);
     rebalancing = false;
+    missed_since = -1;
+    group_heal();
     session = random_chance(&world.group, 50) ? 10 * SECOND : random_between(&world.group, SECOND, 6 * SECOND);
     rebalance_longest = session + 2 * SECOND;
     world_at(50 * MS, look_at_sessions, NULL);
 }
+
+void group_heal(void) { memset(leaderless_until, 0, sizeof leaderless_until); }
 
 void group_join(unsigned lane) {
     struct member *member = &members[lane];
@@ -184,11 +221,18 @@ void group_leave(unsigned lane) {
 static struct sim_lane *lane_of(struct input *input) { return LANE_OF(input, input); }
 static struct member *self(struct input *input) { return &members[lane_of(input)->number]; }
 
+static int unavailable(struct error *error) {
+    return error_set(error, ERROR_UNAVAILABLE, "kafka-unreachable", "the brokers do not answer");
+}
+
 static int sim_partitions(struct input *input, enum input_topic topic, uint32_t *ret_count, struct error *error) {
     (void)topic;
     struct armed *fault = op_begin(lane_of(input), OP_PARTITIONS);
-    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE)
-        return error_set(error, ERROR_UNAVAILABLE, "kafka-unreachable", "the brokers do not answer");
+    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE) return unavailable(error);
+    if (broker_is_away()) {
+        fleet_sleep(AWAY_WAIT);
+        return unavailable(error);
+    }
     *ret_count = world.shard_count;
     op_end(lane_of(input), OP_PARTITIONS, fault);
     return 0;
@@ -198,9 +242,16 @@ static int64_t sim_known_end(struct input *input, uint32_t shard, enum input_top
     return self(input)->fetches[shard] ? (int64_t)in_logs[topic][shard].count : -1;
 }
 
+/* Its coordinator has something to say. */
+static bool is_called(const struct member *member) {
+    if (broker_is_away()) return false;
+    return member->state == MEMBER_TO_REVOKE || (member->state == MEMBER_TO_ASSIGN && !member->revoked);
+}
+
 /* What the group has to say. A member that was thrown out is told that it has lost its shards, sooner or later. */
 static bool tell_group(struct sim_lane *lane, struct member *member, struct input_event *event) {
     bool lost = member->state == MEMBER_GONE && member->was_assigned && world.now >= member->learns_at;
+    if (!lost && !is_called(member)) return false;
     if (lost || member->state == MEMBER_TO_REVOKE) {
         if (!lost) member->state = MEMBER_REVOKING;
         if (member->revoked) return false;
@@ -209,7 +260,6 @@ static bool tell_group(struct sim_lane *lane, struct member *member, struct inpu
         trace("lane%u is told that it has %s its shards", lane->number, lost ? "lost" : "to give back");
         return true;
     }
-    if (member->state != MEMBER_TO_ASSIGN || member->revoked) return false;
     member->state = MEMBER_STABLE;
     member->was_assigned = true;
     *event = (struct input_event){.kind = INPUT_ASSIGNED, .shards = member->told};
@@ -224,7 +274,7 @@ static bool tell_outside(struct member *member, struct input_event *event) {
         for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS && member->fetches[shard]; topic++) {
             const struct in_log *log = &in_logs[topic][shard];
             uint64_t next = member->next[topic][shard];
-            if (next >= log->start && next <= log->count) continue;
+            if ((next >= log->start && next <= log->count) || !has_leader(topic, shard)) continue;
             member->fetches[shard] = false;
             member->told[0] = shard;
             *event = (struct input_event){.kind = INPUT_OUTSIDE_LOG,
@@ -247,7 +297,7 @@ static size_t take_records(struct member *member, size_t limit) {
         uint32_t which = (first + i) % (world.shard_count * 2), shard = which / 2;
         enum input_topic topic = which % 2 ? INPUT_REQUESTS : INPUT_BUILDS;
         const struct in_log *log = &in_logs[topic][shard];
-        if (!member->fetches[shard]) continue;
+        if (!member->fetches[shard] || !has_leader(topic, shard)) continue;
         uint64_t *next = &member->next[topic][shard];
         for (; *next < log->count && *next >= log->start && count < room; (*next)++)
             if (log->records[*next].topic != INPUT_NONE) member->taken[count++] = log->records[*next];
@@ -256,10 +306,10 @@ static size_t take_records(struct member *member, size_t limit) {
 }
 
 static bool has_something(const struct member *member) {
-    if (member->state == MEMBER_TO_REVOKE || (member->state == MEMBER_TO_ASSIGN && !member->revoked)) return true;
+    if (is_called(member)) return true;
     for (uint32_t shard = 0; shard < world.shard_count; shard++)
         for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS && member->fetches[shard]; topic++)
-            if (member->next[topic][shard] != in_logs[topic][shard].count) return true;
+            if (member->next[topic][shard] != in_logs[topic][shard].count && has_leader(topic, shard)) return true;
     return false;
 }
 
@@ -274,6 +324,7 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
         return error_set(error, fatal ? ERROR_INTERNAL : ERROR_UNAVAILABLE, "kafka-error", "the brokers do not answer");
     }
     if (!has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
+    if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
     if (!tell_group(lane, member, ret_event) && !tell_outside(member, ret_event))
         ret_event->record_count = take_records(member, limit);

@@ -17,6 +17,7 @@ void group_begin(void);
 /* A process of that static member starts; it dies or ends. */
 void group_join(unsigned lane);
 void group_leave(unsigned lane);
+void group_heal(void);
 /* Gives the shards out anew. */
 void group_rebalance(const char *why);
 
@@ -31,5 +32,7 @@ void in_log_append_marker(enum input_topic topic, uint32_t shard);
 void in_log_recreate(enum input_topic topic, uint32_t shard);
 /* Retention has deleted what lies below. */
 void in_log_delete(enum input_topic topic, uint32_t shard, size_t below);
+/* It has no leader for a while, and nobody is given anything of it. What is sent to it meanwhile is found in it later. */
+void in_log_lose_leader(enum input_topic topic, uint32_t shard, micros time);
 
 #endif

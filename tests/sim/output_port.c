@@ -6,7 +6,15 @@
 
 #include <string.h>
 
-enum { AWAY_WAIT = 400 * MS, ASK_AGAIN = 3 * MS, INIT_LONGEST = 15 * SECOND, STABLE_WAIT = 300 * MS };
+enum {
+    AWAY_WAIT = 400 * MS,
+    ASK_AGAIN = 3 * MS,
+    INIT_LONGEST = 15 * SECOND,
+    STABLE_WAIT = 300 * MS,
+    LEADER_AGAIN = 100 * MS,
+    SEND_LONGEST = 10 * SECOND, /* a record that is not delivered by then fails */
+    OFFSETS_LONGEST = 2 * SECOND
+};
 
 static struct sim_lane *lane_of(struct output *output) { return LANE_OF(output, output); }
 
@@ -136,7 +144,7 @@ static int send_one(struct sim_producer *producer, const struct sim_record *reco
     return answer == BROKER_OK ? 0 : fail(answer, error);
 }
 
-/* Each partition has its own requests: only within one is the order that of producing. */
+/* Each partition has its own requests: only within one is the order that of producing. NULL: none of them has a leader now. */
 static struct sim_record **next_to_send(struct sim_producer *producer) {
     struct sim_record **firsts[OUTPUT_TOPICS * SHARDS_MAX];
     size_t count = 0;
@@ -145,14 +153,24 @@ static struct sim_record **next_to_send(struct sim_producer *producer) {
         for (size_t i = 0; i < count; i++) is_first &= (*firsts[i])->topic != (*at)->topic || (*firsts[i])->shard != (*at)->shard;
         if (is_first) firsts[count++] = at;
     }
-    return firsts[random_below(&world.broker, count)];
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (broker_is_away() || broker_has_leader((*firsts[i])->topic, (*firsts[i])->shard)) firsts[kept++] = firsts[i];
+    return kept ? firsts[random_below(&world.broker, kept)] : NULL;
 }
 
 static int send_some(struct sim_lane *lane, struct sim_producer *producer, bool all, struct error *error) {
+    micros deadline = world.now + SEND_LONGEST;
     if (add_partitions(producer, error)) return -1;
     while (producer->queue && (all || random_chance(&world.broker, 70))) {
         struct armed *fault;
-        struct sim_record **at = next_to_send(producer), *record = *at;
+        struct sim_record **at = next_to_send(producer), *record = at ? *at : NULL;
+        if (!at) { /* what is left waits for a leader */
+            if (!all) return 0;
+            if (world.now > deadline) return unavailable(error);
+            fleet_sleep(LEADER_AGAIN);
+            continue;
+        }
         if (begin(lane, OP_SEND, &fault, error)) return -1;
         if (send_one(producer, record, error)) return -1;
         *at = record->next;
@@ -244,12 +262,24 @@ static bool is_stable(const struct output_tail *tail, const size_t high[OUTPUT_T
     return true;
 }
 
+/* All are asked at once, and one that has no leader fails the question. */
+static bool wait_for_leaders(const struct output_tail *tails, size_t count) {
+    for (micros deadline = world.now + OFFSETS_LONGEST;; fleet_sleep(LEADER_AGAIN)) {
+        bool all = true;
+        for (size_t i = 0; i < count; i++)
+            for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
+                all &= broker_has_leader(topic, tails[i].shard);
+        if (all || world.now > deadline) return all;
+    }
+}
+
 static int sim_tails(struct output *output, struct output_tail *tails, size_t count, struct error *error) {
     struct armed *fault;
     struct sim_lane *lane = lane_of(output);
     size_t high[SHARDS_MAX][OUTPUT_TOPICS];
     if (begin(lane, OP_TAILS, &fault, error)) return -1;
     if (fault && fault->kind <= ARMED_TWICE && fault->kind >= ARMED_REFUSE) return unavailable(error);
+    if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++)
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) high[i][topic] = out_logs[topic][tails[i].shard].count;
     fleet_sleep(random_between(&world.broker, 50, 3 * MS));
@@ -259,6 +289,7 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
         if (all) break;
         fleet_sleep(10 * MS);
     }
+    if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++) {
         tails[i].ret_stable = is_stable(&tails[i], high[i]);
         for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {

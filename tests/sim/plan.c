@@ -21,6 +21,7 @@ enum fault_kind {
     FAULT_DATABASE_AWAY,
     FAULT_DATABASE_OLDER,
     FAULT_BROKER_AWAY,
+    FAULT_LEADER,
     FAULT_CLOCK,
     FAULT_POLICY,
     FAULT_REGISTRY,
@@ -37,6 +38,8 @@ struct fault {
     enum op op;
     enum armed_kind armed;
     enum input_topic topic;
+    bool is_output; /* of FAULT_LEADER: a partition of `output` instead of `topic` */
+    enum output_topic output;
     int host;
     enum registry_mode mode;
     int number;
@@ -46,11 +49,11 @@ struct fault {
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 460},        {FAULT_THROW_OUT, 60},      {FAULT_STORM, 90},       {FAULT_LATE_END, 50},
-               {FAULT_CRASH, 90},         {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},
-               {FAULT_DATABASE_AWAY, 40}, {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_CLOCK, 25},
-               {FAULT_POLICY, 45},        {FAULT_REGISTRY, 60},       {FAULT_RETENTION, 30},   {FAULT_INPUT_RECREATED, 3},
-               {FAULT_INPUT_DELETED, 3}};
+} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},      {FAULT_STORM, 90},       {FAULT_LATE_END, 50},
+               {FAULT_CRASH, 90},          {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},
+               {FAULT_DATABASE_AWAY, 40},  {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_LEADER, 60},
+               {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},         {FAULT_REGISTRY, 60},    {FAULT_RETENTION, 30},
+               {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
 static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT,  OP_RELEASE,
@@ -148,6 +151,12 @@ static void strike(const struct fault *fault) {
         trace("broker: is away for %lld ms", (long long)(fault->time / MS));
         broker_go_away(fault->time);
         break;
+    case FAULT_LEADER:
+        if (fault->is_output)
+            broker_lose_leader(fault->output, fault->shard, fault->time);
+        else
+            in_log_lose_leader(fault->topic, fault->shard, fault->time);
+        break;
     case FAULT_CLOCK:
         world_store_clock_offset += fault->time - 2 * SECOND;
         trace("database: its clock jumps by %lld ms", (long long)((fault->time - 2 * SECOND) / MS));
@@ -227,6 +236,8 @@ static void draw(struct random *drawn, struct fault *fault, micros until) {
                                          : (enum op)random_below(drawn, OP_COUNT);
     fault->armed = (enum armed_kind)random_below(drawn, ARMED_PAUSE + 1);
     fault->topic = random_chance(drawn, 50) ? INPUT_BUILDS : INPUT_REQUESTS;
+    fault->is_output = random_chance(drawn, 60);
+    fault->output = random_chance(drawn, 60) ? OUTPUT_RESULTS : OUTPUT_DEAD_LETTER;
     fault->host = (int)random_below(drawn, HOSTS);
     fault->mode = (enum registry_mode)random_below(drawn, REGISTRY_MODES);
 }
@@ -268,6 +279,7 @@ void plan_heal(void) {
     trace("everything is mended");
     store_sim_heal();
     broker_heal();
+    group_heal();
     registry_sim_heal();
     fleet_heal();
 }
