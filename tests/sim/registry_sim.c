@@ -54,14 +54,16 @@ static enum registry_mode mode_of(struct slice name) {
     return hosts[host].until > world.now ? hosts[host].mode : REGISTRY_WELL;
 }
 
-/* What comes back over the network. */
-static void answer(struct registry_question *q, struct arena *arena, instant now) {
+/* What comes back over the network, and after how long; what takes longer than `wait` has not come. A slow registry says what is
+ * true, each time after as long as it likes. */
+static micros answer(struct registry_question *q, struct arena *arena, instant now, micros wait) {
     enum registry_mode mode = mode_of(q->host);
+    micros takes = mode == REGISTRY_SLOW ? random_between(&world.store, 0, wait * 2) : mode == REGISTRY_AWAY ? wait + 1 : 0;
     q->answer = registry_sim_truth(q->digest);
     q->status = q->answer == REGISTRY_FOUND ? 200 : 404;
     q->checked_at = now;
-    if (random_chance(&world.store, 15)) return; /* now and then it works all the same */
-    if (mode == REGISTRY_SLOW || mode == REGISTRY_AWAY) q->answer = REGISTRY_UNREACHABLE, q->status = 0;
+    if (mode != REGISTRY_SLOW && random_chance(&world.store, 15)) return 0; /* now and then it works all the same */
+    if (takes > wait) q->answer = REGISTRY_UNREACHABLE, q->status = 0;
     if (mode == REGISTRY_DENYING) q->answer = REGISTRY_DENIED, q->status = 401;
     if (mode == REGISTRY_LIMITING) q->answer = REGISTRY_BUSY, q->status = 429, q->again_at = now + 7 * SECOND;
     if (mode == REGISTRY_LYING) {
@@ -69,16 +71,19 @@ static void answer(struct registry_question *q, struct arena *arena, instant now
         q->status = 200;
         q->found_digest = arena_print(arena, "sha256:%064d", 7);
     }
-    if (mode != REGISTRY_WELL && mode != REGISTRY_LYING) q->detail = SLICE("the registry gives no usable answer");
+    bool usable = q->answer == REGISTRY_FOUND || q->answer == REGISTRY_MISSING || q->answer == REGISTRY_MISMATCH;
+    if (!usable) q->detail = SLICE("the registry gives no usable answer");
+    return takes < wait ? takes : wait;
 }
 
 static struct digest key_of(const struct registry_question *q) {
     return digest_sha256((struct slice[]){q->host, slice_of("", 1), q->repository, slice_of("", 1), q->digest}, 5);
 }
 
-/* One question, by the lane's own breaker and memory of what was found. *ret_failed: it was asked, and there was no answer. */
-static void ask(struct sim_lane *lane, struct registry_question *q, struct arena *arena, instant now, bool *ret_failed,
-                bool *ret_answered) {
+/* One question, by the lane's own breaker and memory of what was found: how long it takes. *ret_failed: it was asked, and there
+ * was no answer. */
+static micros ask(struct sim_lane *lane, struct registry_question *q, struct arena *arena, instant now, micros wait,
+                  bool *ret_failed, bool *ret_answered) {
     uint64_t now_ms = lane->clock.now_ms(&lane->clock);
     struct digest key = key_of(q);
     struct registry_cached cached;
@@ -87,39 +92,41 @@ static void ask(struct sim_lane *lane, struct registry_question *q, struct arena
         q->answer = REGISTRY_FOUND;
         q->status = cached.status;
         q->checked_at = cached.checked_at;
-        return;
+        return 0;
     }
     if (breaker_state(breaker, now_ms) == BREAKER_OPEN) {
         q->answer = REGISTRY_BUSY;
         q->again_at = now + (instant)(breaker->until_ms - now_ms) * 1000;
         q->detail = SLICE("the registry keeps failing and is left alone");
-        return;
+        return 0;
     }
-    answer(q, arena, now);
+    micros takes = answer(q, arena, now, wait);
     *ret_failed |= q->answer == REGISTRY_UNREACHABLE;
     *ret_answered |= q->answer != REGISTRY_UNREACHABLE;
     if (q->answer != REGISTRY_UNREACHABLE) breaker_succeed(breaker);
     if (q->answer == REGISTRY_FOUND)
         registry_cache_put(lane->found, &key, &(struct registry_cached){.status = 200, .checked_at = now}, now_ms);
+    return takes;
 }
 
 static void sim_ask(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count,
                     instant now, int wait_ms) {
     struct sim_lane *lane = LANE_OF(registry, registry);
     struct armed *fault = op_begin(lane, OP_ASK);
-    bool failed[HOSTS] = {0}, answered[HOSTS] = {0}, slow = false;
+    bool failed[HOSTS] = {0}, answered[HOSTS] = {0};
+    micros wait = (micros)wait_ms * MS, longest = 0;
     for (size_t i = 0; i < count; i++) {
         struct registry_question *q = &questions[i];
         int host = host_of(q->host);
         q->again_at = 0;
-        ask(lane, q, arena, now, &failed[host], &answered[host]);
-        slow |= failed[host];
+        micros takes = ask(lane, q, arena, now, wait, &failed[host], &answered[host]);
+        if (takes > longest) longest = takes;
         check_told(lane->number, q->host, q->digest, q->answer);
         trace("lane%u asks %.*s for %.*s: %d", lane->number, SLICE_ARG(q->host), SLICE_ARG(q->digest), q->answer);
     }
+    fleet_sleep(longest);                    /* all at once */
     for (int host = 0; host < HOSTS; host++) /* a call counts as one failure */
         if (failed[host] && !answered[host]) breaker_fail(&lane->breakers[host], lane->clock.now_ms(&lane->clock));
-    if (slow) fleet_sleep((micros)wait_ms * MS);
     op_end(lane, OP_ASK, fault);
 }
 

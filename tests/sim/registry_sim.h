@@ -1,6 +1,5 @@
 /* The simulated registries, and in front of them the lane's own breaker and its memory of what was found: what they have since
- * when, and how they behave: well, slowly, not at all, denying, limiting, lying.
- */
+ * when, and how they behave: well, slowly (the truth, or nothing in time), not at all, denying, limiting, lying. */
 #ifndef SIM_REGISTRY_SIM_H
 #define SIM_REGISTRY_SIM_H
 
