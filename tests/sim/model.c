@@ -25,6 +25,7 @@ struct m_claim {
     bool claimed;
     int content;
     uint64_t sequence;
+    instant at;
 };
 
 struct m_promotion {
@@ -302,6 +303,8 @@ static void read_accepted(const struct ledger_row *row, const struct event *e, c
                           : claim->claimed && claim->content != e->content      ? "event-id-conflict"
                           : !claim->claimed && knowledge && e->refused_by_store ? "internal-error"
                                                                                 : NULL;
+    if (refusal && e->refused_by_store && slice_is(d->code, "internal-error"))
+        refusal = "internal-error"; /* the database refused it, and meanwhile it has become too old */
     if (refusal) {
         if (knowledge && (row->kind != RESULT_EVENT_REFUSED || !slice_is(d->code, refusal))) wrong(row, e, refusal, d);
         return;
@@ -318,7 +321,7 @@ static void read_accepted(const struct ledger_row *row, const struct event *e, c
         read_build(row, e, d, knowledge);
     else
         read_request(row, e, d, knowledge);
-    *claim = (struct m_claim){true, e->content, row->sequence};
+    *claim = (struct m_claim){true, e->content, row->sequence, row->at};
 }
 
 /* No innocent record may be dead-lettered for the deaths of lanes. */
@@ -427,7 +430,7 @@ static void compare_environments(void) {
 }
 
 static void compare_releases(void) {
-    size_t releases = 0, claims = 0;
+    size_t releases = 0;
     for (int project = 0; project < PROJECTS; project++)
         for (int release = 0; release < RELEASES; release++) {
             const struct m_release *m = &model.releases[project][release];
@@ -438,15 +441,34 @@ static void compare_releases(void) {
             if (!row || row->row.sequence != m->sequence || row->row.attestation_enabled != (m->variant == 3))
                 differ("releases", text_murmur2(slice_str(project_name(project))) % world.shard_count, m->sequence);
         }
-    for (size_t i = 0; i < EVENTS_MAX; i++) claims += model.claims[i].claimed;
     if (releases != db.release_count) differ("releases", 0, 0);
-    if (claims != db.seen_count) differ("used ids", 0, 0);
+}
+
+static const struct commit_seen *find_seen(const struct event *e) {
+    for (size_t i = 0; i < db.seen_count; i++)
+        if (memcmp(db.seen[i].row.key, e->key, STORE_KEY) == 0) return &db.seen[i].row;
+    return NULL;
+}
+
+/* An id may only be forgotten when no event that could have it is accepted any more. */
+static void compare_seen(void) {
+    size_t count = 0;
+    for (size_t i = 0; i < event_count; i++) {
+        const struct m_claim *claim = &model.claims[i];
+        if (!claim->claimed) continue;
+        const struct commit_seen *row = find_seen(&events[i]);
+        if (row ? row->sequence != claim->sequence : claim->at > world_store_now() - 30 * DAY)
+            differ("used ids", events[i].shard, claim->sequence);
+        count += row != NULL;
+    }
+    if (count != db.seen_count) differ("used ids", 0, 0);
 }
 
 void model_compare(void) {
     compare_promotions();
     compare_environments();
     compare_releases();
+    compare_seen();
 }
 
 void model_compare_waiting(void) {

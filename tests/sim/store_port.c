@@ -187,7 +187,7 @@ static struct promotion_row copy_promotion(struct arena *arena, const struct pro
 /* load_seen.sql */
 static void answer_seen(struct arena *arena, struct store_seen *asked) {
     for (size_t i = 0; i < db.seen_count; i++) {
-        const struct commit_seen *seen = &db.seen[i];
+        const struct commit_seen *seen = &db.seen[i].row;
         if (seen->shard != asked->shard || memcmp(seen->key, asked->key, STORE_KEY) != 0) continue;
         uint64_t last = seen->sequence;
         for (size_t k = 0; k < db.promotion_count; k++) {

@@ -10,6 +10,8 @@
 struct db db;
 const unsigned char store_sim_installation[16] = {0x51, 0x1c, 0xe0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
 
+static const instant DAY = 86400 * (instant)SECOND;
+
 static struct db remembered;
 static bool has_remembered;
 static micros away_until;
@@ -211,8 +213,24 @@ static struct promotion_row *stored(const struct promotion_row *row) {
 
 static bool was_seen(const struct commit_seen *seen) {
     for (size_t i = 0; i < db.seen_count; i++)
-        if (db.seen[i].shard == seen->shard && memcmp(db.seen[i].key, seen->key, STORE_KEY) == 0) return true;
+        if (db.seen[i].row.shard == seen->shard && memcmp(db.seen[i].row.key, seen->key, STORE_KEY) == 0) return true;
     return false;
+}
+
+/* seen_periods(), which a worker calls before a commit that uses an id, at least hourly. */
+static void drop_old_periods(void) {
+    int64_t today = world_store_now() / DAY;
+    size_t kept = 0;
+    for (size_t i = 0; i < db.seen_count; i++)
+        if (db.seen[i].period + 10 + 31 >= today) db.seen[kept++] = db.seen[i];
+    if (kept < db.seen_count) trace("database: drops %zu used ids", db.seen_count - kept);
+    db.seen_count = kept;
+}
+
+static void write_seen(const struct commit *commit) {
+    for (size_t i = 0; i < commit->seen_count; i++)
+        *KEEP_ADD(db.seen, db.seen_count, db.seen_room) =
+            (struct db_seen){commit->seen[i], commit->shards[0].now_at / (10 * DAY) * 10};
 }
 
 static int refused(const char *what, const struct commit *commit, struct error *error) {
@@ -295,6 +313,7 @@ static void write_shards(const struct commit *commit) {
 
 static int apply_commit(const struct write *write, struct error *error) {
     const struct commit *commit = &write->commit;
+    if (commit->seen_count) drop_old_periods();
     if (!passes_fence(commit)) return error_set(error, ERROR_FENCED, "sql-SL001", "a shard is not as this lane left it");
     if (store_sim_refuses(commit)) return error_set(error, ERROR_INPUT, "sql-22000", "the database cannot hold this");
     if (compare_constraints(commit, error)) return -1;
@@ -305,7 +324,7 @@ static int apply_commit(const struct write *write, struct error *error) {
         *KEEP_ADD(db.ledger[n], db.ledger_count[n], db.ledger_room[n]) = commit->rows[i];
         world.result.rows++;
     }
-    for (size_t i = 0; i < commit->seen_count; i++) *KEEP_ADD(db.seen, db.seen_count, db.seen_room) = commit->seen[i];
+    write_seen(commit);
     for (size_t i = 0; i < commit->release_count; i++)
         *KEEP_ADD(db.releases, db.release_count, db.release_room) = (struct db_release){.row = commit->releases[i]};
     write_promotions(commit);

@@ -24,6 +24,12 @@ struct db_shard {
     struct slice stopped;
 };
 
+/* `period`: its first day, counted in tens from 1970-01-01. */
+struct db_seen {
+    struct commit_seen row;
+    int64_t period;
+};
+
 struct db_release {
     struct commit_release row;
 };
@@ -33,7 +39,7 @@ struct db {
     struct db_shard shards[SHARDS_MAX];
     struct ledger_row *ledger[SHARDS_MAX];
     size_t ledger_count[SHARDS_MAX], ledger_room[SHARDS_MAX];
-    struct commit_seen *seen;
+    struct db_seen *seen;
     size_t seen_count, seen_room;
     struct db_release *releases;
     size_t release_count, release_room;

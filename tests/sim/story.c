@@ -53,8 +53,9 @@ static bool has(const char *line, const char *word) {
 }
 
 static bool concerns(const char *line, const struct violation *v) {
-    static const char *const always[] = {"fault ",    "dies",      "starts,",    "VIOLATION",    "mended",   "moves by",
-                                         "operator:", "database:", "is stopped", "says commit-", "restored", "rebalance"};
+    static const char *const always[] = {"fault ",       "nothing is sent", "dies",      "starts,",   "VIOLATION",
+                                         "mended",       "moves by",        "operator:", "database:", "is stopped",
+                                         "says commit-", "restored",        "rebalance"};
     char shard[24], spoken[24], row[40], event[16];
     (void)snprintf(shard, sizeof shard, "shard%d", v->shard);
     (void)snprintf(spoken, sizeof spoken, "shard=%d", v->shard);

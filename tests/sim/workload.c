@@ -17,6 +17,14 @@ static int *sent[INPUT_TOPICS + 1][SHARDS_MAX]; /* event numbers by offset, or M
 static size_t sent_count[INPUT_TOPICS + 1][SHARDS_MAX], sent_room[INPUT_TOPICS + 1][SHARDS_MAX];
 static bool closed[INPUT_TOPICS + 1][SHARDS_MAX];
 
+static const instant HOUR = 3600 * (instant)SECOND, DAY = 24 * 3600 * (instant)SECOND;
+
+/* Nothing is sent for weeks: by the clock of the database the events from number `from` on come so much later. */
+static struct {
+    size_t from;
+    instant time;
+} rest;
+
 const char *project_name(int project) {
     static const char *const names[] = {"acme/shop", "acme/cart", "acme/api", "beta/web", "beta/data", "gamma/other"};
     return names[project];
@@ -159,14 +167,23 @@ static void draw_build(struct event *e) {
     e->content = e->variant; /* of builds the content is the build */
 }
 
+static instant sent_at(const struct event *e) {
+    return (instant)WORLD_BEGIN_S * SECOND + e->at + ((size_t)e->number >= rest.from ? rest.time : 0);
+}
+
+/* Somewhere around a limit, often just before or behind it. */
+static instant draw_around(instant limit) {
+    return limit +
+           (random_chance(&drawn, 50) ? random_between(&drawn, -5 * SECOND, 5 * SECOND) : random_between(&drawn, -HOUR, HOUR));
+}
+
 static void draw_request(struct event *e) {
     uint64_t fate = random_below(&drawn, 100);
     e->topic = INPUT_REQUESTS;
     e->expect = EXPECT_REQUEST;
     e->environment = fate < 45 ? ENV_DEV : fate < 75 ? ENV_STAGING : fate < 98 ? ENV_PROD : NOWHERE;
     e->dry_run = random_chance(&drawn, 8);
-    instant now = (instant)WORLD_BEGIN_S * SECOND + e->at;
-    if (random_chance(&drawn, 14)) e->expires_at = now + random_between(&drawn, -2, 30) * SECOND;
+    if (random_chance(&drawn, 14)) e->expires_at = sent_at(e) + random_between(&drawn, -2, 30) * SECOND;
 }
 
 static bool draw_again(struct event *e) {
@@ -212,7 +229,7 @@ static void draw_oddity(struct event *e) {
         e->code = "unknown-member";
         break;
     default:
-        e->time += random_chance(&drawn, 50) ? -(instant)31 * 86400 * SECOND : (instant)3600 * SECOND;
+        e->time += random_chance(&drawn, 60) ? draw_around(-30 * DAY) : draw_around(300 * (instant)SECOND);
         break;
     }
 }
@@ -220,7 +237,7 @@ static void draw_oddity(struct event *e) {
 /* `oddities`: how many of a hundred are odd. */
 static void draw_event(struct event *e, bool deadly, bool refused, unsigned oddities) {
     *e = (struct event){.number = e->number, .at = e->at, .identity = e->number, .content = e->number};
-    e->time = (instant)WORLD_BEGIN_S * SECOND + e->at;
+    e->time = sent_at(e);
     e->project = (int)random_below(&drawn, random_chance(&drawn, 4) ? PROJECTS : PROJECTS - 1);
     if (random_chance(&drawn, 60)) e->project = (int)random_below(&drawn, 2);
     e->release = (int)random_below(&drawn, random_chance(&drawn, 60) ? 2 : RELEASES);
@@ -265,6 +282,21 @@ static void send(void *argument) {
     in_log_append(e->topic, e->shard, &e->record);
 }
 
+static void weeks_pass(void *argument) {
+    (void)argument;
+    trace("upstream: nothing is sent for %.1f days", (double)rest.time / (double)DAY);
+    world_store_clock_offset += rest.time;
+}
+
+/* Long enough that periods of used ids are dropped, or that what is sent again is just still known. */
+static void draw_rest(struct random *upstream) {
+    rest.from = EVENTS_MAX;
+    if (!random_chance(upstream, 15)) return;
+    rest.from = (size_t)random_below(upstream, event_count);
+    rest.time =
+        random_chance(upstream, 40) ? 30 * DAY - random_between(upstream, 0, HOUR) : random_between(upstream, 5 * DAY, 45 * DAY);
+}
+
 void workload_begin(void) {
     memset(sent, 0, sizeof sent);
     memset(sent_count, 0, sizeof sent_count);
@@ -281,6 +313,7 @@ void workload_begin(void) {
     unsigned oddities = random_chance(&drawn, 20) ? 45 : 12;
     struct random upstream = random_of(world.spec->seed, SUBJECT_UPSTREAM);
     bool transactional = random_chance(&upstream, 30);
+    draw_rest(&upstream);
     micros at = random_between(&drawn, 0, 2 * SECOND);
     for (size_t i = 0; i < event_count; i++) {
         struct event *e = &events[i];
@@ -291,6 +324,7 @@ void workload_begin(void) {
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
         if (transactional && random_chance(&upstream, 40)) e->markers_before = 1 + (unsigned)random_below(&upstream, 2);
+        if (i == rest.from) world_at(e->at, weeks_pass, NULL);
         world_at(e->at, send, e);
         at += random_chance(&drawn, 65) ? random_between(&drawn, 0, 4 * MS) : random_between(&drawn, 0, 2500 * MS);
     }
