@@ -281,8 +281,9 @@ static struct armed *disarm(struct sim_lane *lane, enum op op) {
 }
 
 static const char *armed_text(enum armed_kind kind) {
-    static const char *const texts[] = {"dies before",   "dies after",  "is refused",   "gets lost",   "is done and nobody knows",
-                                        "is done later", "comes twice", "hangs before", "hangs after", "stops the process"};
+    static const char *const texts[] = {
+        "dies before", "dies after", "is refused",   "gets lost",   "is done and nobody knows", "is done later",
+        "comes twice", "is fatal",   "hangs before", "hangs after", "stops the process"};
     return texts[kind];
 }
 

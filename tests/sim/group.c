@@ -228,7 +228,7 @@ static int unavailable(struct error *error) {
 static int sim_partitions(struct input *input, enum input_topic topic, uint32_t *ret_count, struct error *error) {
     (void)topic;
     struct armed *fault = op_begin(lane_of(input), OP_PARTITIONS);
-    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE) return unavailable(error);
+    if (armed_fails(fault)) return unavailable(error);
     if (broker_is_away()) {
         fleet_sleep(AWAY_WAIT);
         return unavailable(error);
@@ -319,10 +319,8 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     struct sim_lane *lane = lane_of(input);
     struct member *member = self(input);
     struct armed *fault = op_begin(lane, OP_POLL);
-    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE) {
-        bool fatal = fault->kind == ARMED_TWICE;
-        return error_set(error, fatal ? ERROR_INTERNAL : ERROR_UNAVAILABLE, "kafka-error", "the brokers do not answer");
-    }
+    if (fault && fault->kind == ARMED_FATAL) return error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed");
+    if (armed_fails(fault)) return unavailable(error);
     if (!has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
     if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
@@ -341,7 +339,7 @@ static int sim_assign(struct input *input, const struct input_position *position
     struct sim_lane *lane = lane_of(input);
     struct member *member = self(input);
     struct armed *fault = op_begin(lane, OP_ASSIGN);
-    if ((member->revoked && count) || (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE))
+    if ((member->revoked && count) || armed_fails(fault))
         return error_set(error, ERROR_UNAVAILABLE, "kafka-error", "the group took all shards back; assign none first");
     memset(member->fetches, 0, sizeof member->fetches);
     for (size_t i = 0; i < count; i++) {

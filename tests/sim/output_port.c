@@ -53,7 +53,7 @@ static int init(struct sim_lane *lane, enum op op, struct slice name, unsigned *
     }
     trace("lane%u %s %.*s: epoch %u", lane->number, op_text(op), SLICE_ARG(name), *ret_epoch);
     op_end(lane, op, fault);
-    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE) return unavailable(error);
+    if (armed_fails(fault)) return unavailable(error);
     *ret_id = id;
     return 0;
 }
@@ -278,7 +278,7 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
     struct sim_lane *lane = lane_of(output);
     size_t high[SHARDS_MAX][OUTPUT_TOPICS];
     if (begin(lane, OP_TAILS, &fault, error)) return -1;
-    if (fault && fault->kind <= ARMED_TWICE && fault->kind >= ARMED_REFUSE) return unavailable(error);
+    if (armed_fails(fault)) return unavailable(error);
     if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++)
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) high[i][topic] = out_logs[topic][tails[i].shard].count;

@@ -72,11 +72,22 @@ const char *op_text(enum op op) {
     return texts[op];
 }
 
+bool armed_fails(const struct armed *fault) {
+    return fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_FATAL && fault->kind != ARMED_TWICE;
+}
+
 /* ---- what happens ---- */
+
+/* The nearest that the operation knows. */
+static enum armed_kind fitting(enum op op, enum armed_kind kind) {
+    if (kind == ARMED_TWICE && op != OP_END_TXN) return ARMED_DONE_UNKNOWN;
+    if (kind == ARMED_FATAL && op != OP_POLL) return ARMED_REFUSE;
+    return kind;
+}
 
 static void arm(const struct fault *fault, unsigned lane, enum op op, enum armed_kind kind, micros time) {
     struct armed *armed = KEEP_NEW(struct armed), **at = &fleet[lane].armed;
-    *armed = (struct armed){.op = op, .kind = kind, .fault = fault->number, .time = time};
+    *armed = (struct armed){.op = op, .kind = fitting(op, kind), .fault = fault->number, .time = time};
     while (*at) at = &(*at)->next;
     *at = armed;
 }

@@ -38,7 +38,7 @@ enum op {
         OP_COUNT
 };
 
-/* What befalls an operation. */
+/* What befalls an operation. For one that changes nothing those from REFUSE to LATER are all the same. */
 enum armed_kind {
     ARMED_CRASH_BEFORE, /* the lane dies before its effect, */
     ARMED_CRASH_AFTER,  /* or after it and before the answer */
@@ -46,7 +46,8 @@ enum armed_kind {
     ARMED_LOSE,         /* nothing happens, and nobody knows */
     ARMED_DONE_UNKNOWN, /* it happens, and nobody knows */
     ARMED_LATER,        /* nobody knows, and it happens later */
-    ARMED_TWICE,        /* it happens, and a copy of the request comes later */
+    ARMED_TWICE,        /* it happens, and a copy of the request comes later: output.commit alone */
+    ARMED_FATAL,        /* nothing happens, and only a new client helps: input.poll alone */
     ARMED_STALL_BEFORE, /* the thread hangs for seconds before it, */
     ARMED_STALL_AFTER,  /* or after it */
     ARMED_PAUSE         /* the whole process stops after its effect */
@@ -59,6 +60,9 @@ struct armed {
     micros time;
     struct armed *next;
 };
+
+/* Some fault is there, and the operation has no good answer. */
+bool armed_fails(const struct armed *fault);
 
 void plan_begin(void);
 /* What is still armed or lasting ends. */

@@ -27,8 +27,7 @@ static int begin_read(struct sim_lane *lane, enum op op, struct armed **ret_faul
         fleet_sleep(AWAY_WAIT);
         return is_away(error);
     }
-    bool fails = fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_TWICE;
-    return fails ? is_away(error) : 0;
+    return armed_fails(fault) ? is_away(error) : 0;
 }
 
 /* ---- writes ---- */
@@ -57,7 +56,7 @@ static int apply(struct sim_lane *lane, enum op op, struct write *write, struct 
     int result = write_apply(write, &problem);
     trace("lane%u %s shard%u: %s", lane->number, op_text(op), write->shard, result ? problem.message : "done");
     op_end(lane, op, fault);
-    if (kind == ARMED_DONE_UNKNOWN || kind == ARMED_TWICE) return nobody_knows(error);
+    if (kind == ARMED_DONE_UNKNOWN) return nobody_knows(error);
     if (result) *error = problem;
     return result;
 }
