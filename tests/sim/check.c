@@ -163,8 +163,6 @@ void check_commit(const struct write *write) {
     }
 }
 
-void check_committed(const struct write *write) { (void)write; }
-
 /* ---- poison ---- */
 
 void check_taken(unsigned lane, uint32_t shard, bool died) {

@@ -28,9 +28,8 @@ void check_loaded(unsigned lane);
 void check_told(unsigned lane, struct slice host, struct slice digest, enum registry_answer answer);
 /* What the lane was told when it called commit, to be kept with it. */
 const void *check_knowledge(unsigned lane);
-/* A commit that has passed the fence, before it is written, and after. */
+/* A commit that has passed the fence, before it is written. */
 void check_commit(const struct write *write);
-void check_committed(const struct write *write);
 void check_taken(unsigned lane, uint32_t shard, bool died);
 void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset);
 void check_stopped(uint32_t shard, struct slice reason);

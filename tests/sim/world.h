@@ -48,7 +48,7 @@ struct violation {
 
 struct run_result {
     struct violation violation;
-    uint64_t steps, rows, results, crashes, takeovers, recoveries, faults;
+    uint64_t steps, rows, results, crashes, takeovers, faults;
     micros ended;
     size_t event_count, fault_count;
 };
