@@ -1,4 +1,5 @@
 /* sluice-sim: runs seeds, and tells what broke. */
+#include "apart.h"
 #include "fleet.h"
 #include "story.h"
 
@@ -7,11 +8,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +38,7 @@ struct options {
 /* Shared with the children: where each stands, and what all have done. */
 struct progress {
     uint64_t seed[JOBS_MAX];
+    bool told[JOBS_MAX]; /* what it has found */
     _Atomic uint64_t runs, steps, rows, results, crashes, takeovers, faults;
 };
 
@@ -79,15 +79,12 @@ static void tell(const struct options *options, const struct run_spec *failed, c
     (void)fflush(stdout);
 }
 
-/* Of processor time, so that a busy machine harms nobody. */
-static void set_hang_timer(time_t time) { (void)setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = time}, NULL); }
-
 static bool run_seed(const struct options *options, uint64_t seed) {
     struct run_spec spec = options->spec;
     struct run_result result;
     spec.seed = seed;
     spec.trace = options->trace ? stdout : NULL;
-    set_hang_timer(HANG_S);
+    apart_limit(HANG_S);
     world_run(&spec, &result);
     progress->runs++;
     progress->steps += result.steps;
@@ -97,7 +94,7 @@ static bool run_seed(const struct options *options, uint64_t seed) {
     progress->takeovers += result.takeovers;
     progress->faults += result.faults;
     if (!result.violation.invariant) return true;
-    set_hang_timer(0);
+    apart_limit(0);
     tell(options, &spec, &result);
     return false;
 }
@@ -114,24 +111,30 @@ static pid_t start_chunk(const struct options *options, unsigned job, uint64_t f
         progress->seed[job] = seed;
         bool good = run_seed(options, seed);
         (void)fflush(stdout);
+        progress->told[job] = !good;
         if (!good) _exit(1);
     }
     _exit(0);
 }
 
-/* 0, 1, or 2 */
+/* A run that has ended its process is told by this one. */
+static void tell_crash(const struct options *options, uint64_t seed, const char *how) {
+    struct run_spec spec = options->spec;
+    struct run_result result;
+    spec.seed = seed;
+    story_crash(&spec, how, &result);
+    if (options->brief || apart_run(&spec)) {
+        tell(options, &spec, &result);
+        return;
+    }
+    printf("seed %" PRIu64 ": %s, while a failure was made smaller; --no-shrink tells it as it came\n", seed,
+           result.violation.what);
+}
+
 static int judge(const struct options *options, unsigned job, int status) {
-    if (WIFEXITED(status) && WEXITSTATUS(status) < 2) return WEXITSTATUS(status);
-    const char *how = !WIFSIGNALED(status)          ? "with an error"
-                      : WTERMSIG(status) == SIGPROF ? "because a lane goes in circles without asking anybody anything"
-                                                    : strsignal(WTERMSIG(status));
-    if (options->brief)
-        printf("seed %" PRIu64 ": crash: the process ended: %s\n", progress->seed[job], how);
-    else
-        printf("seed %" PRIu64 " breaks the invariant \"crash\": the process ended: %s\n  to repeat: %s --seeds %" PRIu64
-               " --trace\n",
-               progress->seed[job], how, options->program, progress->seed[job]);
-    return 1;
+    const char *how = apart_how(status);
+    if (how && !progress->told[job]) tell_crash(options, progress->seed[job], how);
+    return how ? 1 : 0;
 }
 
 static int run_all(const struct options *options) {
@@ -219,7 +222,10 @@ int main(int argc, char **argv) {
     fleet_prepare();
     progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (progress == MAP_FAILED) return 2;
-    if (options.trace) options.jobs = 1;
+    if (options.trace) {
+        options.jobs = 1;
+        (void)setvbuf(stdout, NULL, _IOLBF, 0); /* or a crash would take the end of it along */
+    }
     double began = seconds();
     int result = run_all(&options);
     double took = seconds() - began;

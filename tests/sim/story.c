@@ -1,18 +1,36 @@
 #include "story.h"
 
+#include "apart.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { RUNS_MAX = 400, LINES_MAX = 90 };
+enum { RUNS_MAX = 400, SHRINK_S = 90, LINES_MAX = 90 };
+
+static bool is_crash(const struct violation *v) { return strcmp(v->invariant, STORY_CRASH) == 0; }
+
+void story_crash(const struct run_spec *spec, const char *how, struct run_result *ret_result) {
+    world_draw(spec, ret_result);
+    struct violation *v = &ret_result->violation;
+    *v = (struct violation){.invariant = STORY_CRASH, .shard = -1, .event = -1};
+    (void)snprintf(v->what, sizeof v->what, "the process ended: %s", how);
+}
 
 /* ---- shrinking ---- */
 
 static unsigned runs_left;
+static time_t shrink_until; /* a lane that goes in circles takes its time for it */
 
 static bool still_fails(const struct run_spec *spec, const char *invariant, struct run_result *ret_result) {
     struct run_result result;
-    if (!runs_left) return false;
+    if (!runs_left || time(NULL) > shrink_until) return false;
     runs_left--;
+    if (is_crash(&ret_result->violation)) {
+        const char *how = apart_run(spec);
+        if (how) story_crash(spec, how, &result);
+        return how && strcmp(result.violation.what, ret_result->violation.what) == 0;
+    }
     world_run(spec, &result);
     if (!result.violation.invariant || strcmp(result.violation.invariant, invariant) != 0) return false;
     *ret_result = result;
@@ -37,6 +55,7 @@ static void shrink_list(struct run_spec *spec, bool *without, size_t count, cons
 void story_shrink(struct run_spec *spec, struct run_result *result) {
     const char *invariant = result->violation.invariant;
     runs_left = RUNS_MAX;
+    shrink_until = time(NULL) + SHRINK_S;
     for (int round = 0; round < 2; round++) {
         shrink_list(spec, spec->without_fault, result->fault_count, invariant, result);
         shrink_list(spec, spec->without_event, result->event_count, invariant, result);
@@ -73,6 +92,10 @@ void story_tell(const struct run_spec *spec, const struct run_result *result) {
     size_t size, count = 0;
     struct run_spec told = *spec;
     struct run_result again;
+    if (is_crash(v)) {
+        (void)apart_tell(spec);
+        return;
+    }
     told.trace = open_memstream(&text, &size);
     if (!told.trace) return;
     world_run(&told, &again);

@@ -205,6 +205,13 @@ static void step(void) {
     if (next > world.now) world.now = next;
 }
 
+void world_draw(const struct run_spec *spec, struct run_result *ret_result) {
+    begin(spec);
+    fleet_end();
+    *ret_result = world.result;
+    forget_all();
+}
+
 void world_run(const struct run_spec *spec, struct run_result *ret_result) {
     begin(spec);
     while (!world.over) {

@@ -66,6 +66,8 @@ struct world {
 extern struct world world;
 
 void world_run(const struct run_spec *spec, struct run_result *ret_result);
+/* Only draws it, and says how many events and faults there are. */
+void world_draw(const struct run_spec *spec, struct run_result *ret_result);
 
 /* Runs it at that time, outside of every lane. */
 void world_at(micros at, void (*run)(void *), void *argument);
