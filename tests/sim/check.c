@@ -374,7 +374,10 @@ bool check_is_at_rest(char *ret_why, size_t room) {
         if (!is_shard_at_rest(n, ret_why, room)) return false;
     for (size_t i = 0; i < db.promotion_count; i++) {
         const struct promotion_row *row = &db.promotions[i];
-        if (row->outcome != PROMOTION_WAITING || row->wake_at > world_store_now() || db.shards[row->shard].stopped.p) continue;
+        /* The time of a shard is that of the clock, and never goes back. */
+        instant now = world_store_now(), last = db.shards[row->shard].now_at;
+        if (row->outcome != PROMOTION_WAITING || row->wake_at > (now > last ? now : last)) continue;
+        if (db.shards[row->shard].stopped.p) continue;
         (void)snprintf(ret_why, room, "the promotion that row %u-%llu has opened is due", row->shard,
                        (unsigned long long)row->opened_sequence);
         return false;

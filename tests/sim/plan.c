@@ -42,8 +42,12 @@ struct fault {
     enum output_topic output;
     int host;
     enum registry_mode mode;
+    bool clock_slips; /* of FAULT_CLOCK: by some seconds; else it is wrong by `clock` from then on */
+    micros clock;
     int number;
 };
+
+static const micros MINUTE = 60 * (micros)SECOND, DAY = 24 * 60 * 60 * (micros)SECOND;
 
 /* How often. The rare ones lose data for good, and a run in which that happened proves less of the rest. */
 static const struct {
@@ -60,6 +64,7 @@ static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COM
                                      OP_EPOCHS,  OP_LEDGER,   OP_INIT,    OP_FENCE,  OP_PRODUCE, OP_SEND,
                                      OP_END_TXN, OP_END_TXN,  OP_END_TXN, OP_TAILS,  OP_SUSPECT, OP_POINT};
 
+static micros clock_error; /* of the database */
 static struct fault faults[FAULTS_MAX];
 static size_t fault_count;
 
@@ -125,6 +130,13 @@ static void raise_storm(const struct fault *fault) {
         if (random_chance(&drawn, 40)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
 }
 
+static void set_clock(micros error) {
+    micros jump = error - clock_error;
+    trace("database: its clock jumps by %lld ms", (long long)(jump / MS));
+    world_store_clock_offset += jump;
+    clock_error = error;
+}
+
 static void strike(const struct fault *fault) {
     switch (fault->kind) {
     case FAULT_ARMED:
@@ -169,8 +181,7 @@ static void strike(const struct fault *fault) {
             in_log_lose_leader(fault->topic, fault->shard, fault->time);
         break;
     case FAULT_CLOCK:
-        world_store_clock_offset += fault->time - 2 * SECOND;
-        trace("database: its clock jumps by %lld ms", (long long)((fault->time - 2 * SECOND) / MS));
+        set_clock(fault->clock_slips ? clock_error + fault->time - 2 * SECOND : fault->clock);
         break;
     case FAULT_POLICY:
         policies_apply();
@@ -237,6 +248,13 @@ static micros draw_time(struct random *drawn) {
     return random_between(drawn, 4 * SECOND, 20 * SECOND);
 }
 
+/* Minutes around those that an event may be ahead, or up to a day; now and then somebody sets it right. */
+static micros draw_clock(struct random *drawn) {
+    uint64_t fate = random_below(drawn, 100);
+    if (fate < 35) return random_between(drawn, -10 * MINUTE, 10 * MINUTE);
+    return fate < 85 ? random_between(drawn, -DAY, DAY) : 0;
+}
+
 static void draw(struct random *drawn, struct fault *fault, micros until) {
     fault->kind = draw_kind(drawn);
     fault->at = random_between(drawn, 0, until);
@@ -249,6 +267,8 @@ static void draw(struct random *drawn, struct fault *fault, micros until) {
     fault->topic = random_chance(drawn, 50) ? INPUT_BUILDS : INPUT_REQUESTS;
     fault->is_output = random_chance(drawn, 60);
     fault->output = random_chance(drawn, 60) ? OUTPUT_RESULTS : OUTPUT_DEAD_LETTER;
+    fault->clock_slips = random_chance(drawn, 40);
+    fault->clock = draw_clock(drawn);
     fault->host = (int)random_below(drawn, HOSTS);
     fault->mode = (enum registry_mode)random_below(drawn, REGISTRY_MODES);
 }
@@ -256,6 +276,7 @@ static void draw(struct random *drawn, struct fault *fault, micros until) {
 void plan_begin(void) {
     struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
     micros until = workload_ends() + 4 * SECOND;
+    clock_error = 0;
     fault_count = (size_t)random_between(&drawn, 0, random_chance(&drawn, 30) ? FAULTS_MAX : 24);
     bool calm = random_chance(&drawn, 6); /* but for a restoration near the end, which nothing else betrays */
     if (calm) fault_count = 1;
@@ -291,6 +312,7 @@ void plan_heal(void) {
     store_sim_heal();
     broker_heal();
     group_heal();
+    if (clock_error) set_clock(0);
     registry_sim_heal();
     fleet_heal();
 }
