@@ -177,10 +177,11 @@ void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset) {
     shards[shard].suspected_offset = offset;
 }
 
-void check_killed(uint32_t shard, enum input_topic topic, uint64_t offset) {
+void check_killed(unsigned lane, uint32_t shard, enum input_topic topic, uint64_t offset) {
     const struct event *e = workload_at(shard, topic, offset);
-    /* Two are enough; an earlier owner that knows of one may read it once more. */
-    if (offset < EVENTS_MAX && !shards[shard].deaths_unknown && shards[shard].deaths[topic][offset] > NOTED_DEATHS_MAX)
+    /* Two are enough. An earlier owner, who knows of fewer or of none, may read it once more. */
+    bool owns = memcmp(db.shards[shard].owner, fleet[lane].owner, STORE_OWNER) == 0;
+    if (owns && offset < EVENTS_MAX && !shards[shard].deaths_unknown && shards[shard].deaths[topic][offset] > NOTED_DEATHS_MAX)
         world_violate("poison", (int)shard, 0, e ? e->number : -1, "a record is read on which %u lanes died while it was noted",
                       shards[shard].deaths[topic][offset]);
     if (++kills <= KILLS_MAX) return;

@@ -48,7 +48,7 @@ void check_input_lost(enum input_topic topic, uint32_t shard);
 /* ---- lanes ---- */
 
 void check_lane_died(unsigned lane);
-void check_killed(uint32_t shard, enum input_topic topic, uint64_t offset);
+void check_killed(unsigned lane, uint32_t shard, enum input_topic topic, uint64_t offset);
 
 /* ---- afterwards ---- */
 

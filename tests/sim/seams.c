@@ -88,7 +88,7 @@ int __real_cloudevent_read(struct arena *arena, const struct record *record, str
 int __wrap_cloudevent_read(struct arena *arena, const struct record *record, struct cloudevent *ret_event,
                            struct slice *ret_why) {
     if (workload_is_deadly(record->value)) {
-        check_killed(record->shard, record->topic, record->offset);
+        check_killed(fleet_current()->number, record->shard, record->topic, record->offset);
         fleet_crash_here("a record has killed it");
     }
     return __real_cloudevent_read(arena, record, ret_event, ret_why);
