@@ -144,6 +144,18 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
     model_read(row, knowledge, unknown ? 99 : shards[b->shard].deaths[row->topic][row->offset]);
 }
 
+/* A new control version may decide whatever waits in the shard. */
+static void check_control(const struct commit_shard *b, const struct db_shard *s) {
+    if (b->control_version == s->control_version || b->wake_all) return;
+    for (size_t i = 0; i < db.promotion_count; i++) {
+        const struct promotion_row *row = &db.promotions[i];
+        if (row->shard != b->shard || row->outcome != PROMOTION_WAITING || row->wake_at <= b->now_at) continue;
+        world_violate("timers", (int)b->shard, row->opened_sequence, -1,
+                      "control version %llu is noted, and the promotion that row %u-%llu has opened is not woken",
+                      (unsigned long long)b->control_version, b->shard, (unsigned long long)row->opened_sequence);
+    }
+}
+
 void check_commit(const struct write *write) {
     for (size_t i = 0; i < write->commit.shard_count; i++) {
         const struct commit_shard *b = &write->commit.shards[i];
@@ -154,6 +166,7 @@ void check_commit(const struct write *write) {
         for (size_t k = 0; k < write->commit.row_count; k++)
             if (write->commit.rows[k].shard == b->shard) check_row(write, b, &write->commit.rows[k], position, &sequence, &head);
         model_read_all(b->shard);
+        check_control(b, s);
         if (sequence != b->new_sequence || !digest_equal(&head, &b->new_head))
             world_violate("order", (int)b->shard, b->new_sequence, -1, "the shard's row and its ledger disagree");
         for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
