@@ -158,6 +158,14 @@ void broker_end_later(int number, unsigned epoch, micros delay) {
     ids[number].late_epoch = epoch;
 }
 
+/* The request that waits arrives within `longest`, while a transaction is going on. */
+static void let_late_end_arrive(int number, micros longest) {
+    struct timeout *request = KEEP_NEW(struct timeout);
+    *request = (struct timeout){number, ids[number].late_epoch};
+    ids[number].late_end = false;
+    world_at(world.now + random_between(&world.broker, 0, longest), end_arrives, request);
+}
+
 enum broker_answer broker_add_partition(int number, unsigned epoch, enum output_topic topic, uint32_t shard) {
     struct transactional *id = &ids[number];
     if (id->epoch != epoch) return BROKER_FENCED;
@@ -167,12 +175,7 @@ enum broker_answer broker_add_partition(int number, unsigned epoch, enum output_
         struct timeout *timeout = KEEP_NEW(struct timeout);
         *timeout = (struct timeout){number, ++id->transaction};
         world_at(world.now + TRANSACTION_TIMEOUT, time_out, timeout);
-        if (id->late_end && id->late_epoch == epoch) {
-            struct timeout *request = KEEP_NEW(struct timeout);
-            *request = (struct timeout){number, epoch};
-            world_at(world.now + random_between(&world.broker, 0, 8 * MS), end_arrives, request);
-        }
-        id->late_end = false;
+        if (id->late_end && random_chance(&world.broker, 50)) let_late_end_arrive(number, 8 * MS);
     }
     id->in[topic][shard] = true;
     return BROKER_OK;
@@ -194,6 +197,8 @@ enum broker_answer broker_produce(int number, unsigned epoch, const struct sim_r
         if (id->state != ID_ONGOING || !id->in[record->topic][record->shard]) return BROKER_INVALID;
     }
     *KEEP_ADD(log->entries, log->count, log->room) = (struct entry){ENTRY_OPEN, number, record};
+    /* Worse still: results before it may be missing. */
+    if (id->late_end && record->topic == OUTPUT_DEAD_LETTER) let_late_end_arrive(number, MS);
     trace("broker: row %u-%llu is in topic %d of shard%u at %zu, in a transaction of %.*s", record->shard,
           (unsigned long long)record->sequence, record->topic, record->shard, log->count - 1, SLICE_ARG(id->name));
     return BROKER_OK;

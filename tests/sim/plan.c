@@ -53,16 +53,16 @@ static const micros MINUTE = 60 * (micros)SECOND, DAY = 24 * 60 * 60 * (micros)S
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},      {FAULT_STORM, 90},       {FAULT_LATE_END, 50},
+} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},      {FAULT_STORM, 130},      {FAULT_LATE_END, 100},
                {FAULT_CRASH, 90},          {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},
                {FAULT_DATABASE_AWAY, 40},  {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_LEADER, 60},
                {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},         {FAULT_REGISTRY, 60},    {FAULT_RETENTION, 30},
                {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
 /* Where faults hurt most. */
-static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT, OP_COMMIT,  OP_RELEASE,
-                                     OP_EPOCHS,  OP_LEDGER,   OP_INIT,    OP_FENCE,  OP_PRODUCE, OP_SEND,
-                                     OP_END_TXN, OP_END_TXN,  OP_END_TXN, OP_TAILS,  OP_SUSPECT, OP_POINT};
+static const enum op favourites[] = {OP_TAKE,    OP_DROP_IDS, OP_COMMIT,  OP_COMMIT,  OP_COMMIT, OP_RELEASE, OP_EPOCHS,
+                                     OP_LEDGER,  OP_INIT,     OP_FENCE,   OP_PRODUCE, OP_SEND,   OP_END_TXN, OP_END_TXN,
+                                     OP_END_TXN, OP_TAILS,    OP_SUSPECT, OP_POINT,   OP_LOAD,   OP_LOAD};
 
 static micros clock_error; /* of the database */
 static struct fault faults[FAULTS_MAX];
@@ -127,7 +127,7 @@ static void raise_storm(const struct fault *fault) {
     else
         group_rebalance("as the plan says");
     for (int i = 0; i < 2; i++)
-        if (random_chance(&drawn, 40)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
+        if (random_chance(&drawn, 60)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
 }
 
 static void set_clock(micros error) {
@@ -273,6 +273,16 @@ static void draw(struct random *drawn, struct fault *fault, micros until) {
     fault->mode = (enum registry_mode)random_below(drawn, REGISTRY_MODES);
 }
 
+/* While a batch is cut in halves because of an event that the database refuses, if there is one. */
+static micros during_bisection(struct random *drawn, micros otherwise) {
+    size_t first = (size_t)random_below(drawn, event_count);
+    for (size_t i = 0; i < event_count; i++) {
+        const struct event *e = &events[(first + i) % event_count];
+        if (e->refused_by_store) return e->at + random_between(drawn, 2 * MS, 40 * MS);
+    }
+    return otherwise;
+}
+
 void plan_begin(void) {
     struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
     micros until = workload_ends() + 4 * SECOND;
@@ -284,6 +294,7 @@ void plan_begin(void) {
         struct fault *fault = &faults[i];
         *fault = (struct fault){.number = (int)i};
         draw(&drawn, fault, until);
+        if (fault->kind == FAULT_DATABASE_AWAY && random_chance(&drawn, 50)) fault->at = during_bisection(&drawn, fault->at);
         if (calm) {
             fault->kind = FAULT_DATABASE_OLDER;
             fault->at = until - random_between(&drawn, 0, 4 * SECOND);

@@ -309,8 +309,8 @@ void workload_begin(void) {
     event_count = (size_t)(random_chance(&drawn, 70) ? random_between(&drawn, 6, 40) : random_between(&drawn, 40, EVENTS_MAX));
     events = keep(event_count * sizeof *events);
     int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
-    int refused = random_chance(&drawn, 12) ? (int)random_below(&drawn, event_count) : -1;
-    unsigned oddities = random_chance(&drawn, 20) ? 45 : 12;
+    unsigned refused = random_chance(&drawn, 25) ? 15 : 0;                                        /* of a hundred */
+    unsigned oddities = random_chance(&drawn, 30) ? 45 : 12;
     struct random upstream = random_of(world.spec->seed, SUBJECT_UPSTREAM);
     bool transactional = random_chance(&upstream, 30);
     draw_rest(&upstream);
@@ -319,7 +319,7 @@ void workload_begin(void) {
         struct event *e = &events[i];
         e->number = (int)i;
         e->at = at;
-        draw_event(e, (int)i == deadly, (int)i == refused, oddities);
+        draw_event(e, (int)i == deadly, random_chance(&drawn, refused), oddities);
         uint32_t home = text_murmur2(slice_str(project_name(e->project))) % world.shard_count;
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
