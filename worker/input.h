@@ -38,6 +38,9 @@ struct input;
 struct input_operations {
     /* The number of partitions of the topic, or -1. */
     int (*partitions)(struct input *input, enum input_topic topic, uint32_t *ret_count, struct error *error);
+    /* First and next offset of a shard's two partitions, by enum input_topic. */
+    int (*bounds)(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1], int64_t ret_end[INPUT_TOPICS + 1],
+                  struct error *error);
     /* The next offset of an assigned partition as the last fetch has told, without asking anybody; -1 when none has. */
     int64_t (*known_end)(struct input *input, uint32_t shard, enum input_topic topic);
     /* Waits up to `wait_ms` for a first record, takes at most `limit` records and about `bytes` bytes, and never waits to fill

@@ -259,6 +259,16 @@ static int bounds_of(struct input_kafka *kafka, uint32_t shard, enum input_topic
                : 0;
 }
 
+static int input_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
+                        int64_t ret_end[INPUT_TOPICS + 1], struct error *error) {
+    int64_t start[INPUT_TOPICS + 1] = {0}, end[INPUT_TOPICS + 1] = {0};
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        if (bounds_of(self(input), shard, topic, &start[topic], &end[topic], error)) return -1;
+    memcpy(ret_start, start, sizeof start);
+    memcpy(ret_end, end, sizeof end);
+    return 0;
+}
+
 static int64_t input_known_end(struct input *input, uint32_t shard, enum input_topic topic) {
     struct input_kafka *kafka = self(input);
     int64_t start, end;
@@ -399,6 +409,7 @@ static int open_member(struct input_kafka *kafka, const struct kafka_options *op
 
 struct input *input_kafka_new(const struct kafka_options *options, const char *member, struct error *error) {
     static const struct input_operations operations = {.partitions = input_partitions,
+                                                       .bounds = input_bounds,
                                                        .known_end = input_known_end,
                                                        .poll = input_poll,
                                                        .free_records = input_free_records,

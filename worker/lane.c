@@ -220,6 +220,7 @@ static void from_time_to_time(struct lane *lane) {
         lane->next_look = now + LOOK_MS;
         shard_look(lane);
         process_control(lane);
+        process_skipped(lane);
         look_at_brokers(lane, now);
         look_at_group(lane, now);
         look_at_store(lane, now);

@@ -147,6 +147,8 @@ bool shard_any_in_motion(const struct lane *lane);
 /* Takes the records and due promotions through the stages, in as many batches as it needs. */
 void process_records(struct lane *lane, struct record *records, size_t count);
 void process_due(struct lane *lane);
+/* Looks whether the records for which others were skipped are still there. */
+void process_skipped(struct lane *lane);
 /* A new control version concerns every waiting promotion: notes it in all owned shards. */
 void process_control(struct lane *lane);
 

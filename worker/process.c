@@ -189,6 +189,26 @@ static bool must_wait(const struct lane *lane, const struct lane_shard *s, const
     return !is_lost;
 }
 
+/* The log may have lost the record for which others wait and have nothing to show instead: it was made anew and ends before it.
+ */
+void process_skipped(struct lane *lane) {
+    struct input *input = lane->options.input;
+    for (uint32_t n = 0; n < lane->options.shards; n++) {
+        struct lane_shard *s = &lane->shards[n];
+        int64_t start[INPUT_TOPICS + 1], end[INPUT_TOPICS + 1];
+        struct error error;
+        if (s->state != SHARD_OWNED || !s->skipped || !has_killer_ahead(s)) continue;
+        if (input->operations->bounds(input, n, start, end, &error)) return; /* the next look asks again */
+        if ((uint64_t)end[s->crash_topic] > s->crash_position) continue;
+        log_line(LOG_WARN, "killer-lost", "shard=%u topic=%s offset=%llu", n, lane->options.topics[s->crash_topic],
+                 (unsigned long long)s->crash_position);
+        s->crash_topic = INPUT_NONE;
+        s->crash_count = 0;
+        s->skipped = false;
+        lane->reassign = true;
+    }
+}
+
 static void skip(struct lane *lane, struct lane_shard *s, const struct record *record) {
     if (!s->skipped)
         log_line(LOG_WARN, "waits-for-killer", "shard=%u topic=%s offset=%llu", record->shard,

@@ -98,6 +98,11 @@ static void records_come_from_the_given_positions_and_again_after_another_assign
     assert_int_equal(partitions, PARTITIONS);
     struct input_event event = await(input, INPUT_ASSIGNED);
     assert_int_equal(event.shard_count, PARTITIONS);
+    int64_t start[INPUT_TOPICS + 1], end[INPUT_TOPICS + 1];
+    MUST(input->operations->bounds(input, 1, start, end, &error));
+    assert_int_equal(start[INPUT_BUILDS], 0);
+    assert_int_equal(end[INPUT_BUILDS], 5);
+    assert_int_equal(end[INPUT_REQUESTS], 7);
 
     const struct input_position first[] = {position_of(1, 2, 0), position_of(3, 0, 4)};
     MUST(input->operations->assign(input, first, 2, &error));

@@ -238,6 +238,20 @@ static int sim_partitions(struct input *input, enum input_topic topic, uint32_t 
     return 0;
 }
 
+static int sim_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1], int64_t ret_end[INPUT_TOPICS + 1],
+                      struct error *error) {
+    struct armed *fault = op_begin(lane_of(input), OP_BOUNDS);
+    bool fails = armed_fails(fault) || !has_leader(INPUT_BUILDS, shard) || !has_leader(INPUT_REQUESTS, shard);
+    if (fails) fleet_sleep(AWAY_WAIT);
+    if (fails) return unavailable(error);
+    for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
+        ret_start[topic] = (int64_t)in_logs[topic][shard].start;
+        ret_end[topic] = (int64_t)in_logs[topic][shard].count;
+    }
+    op_end(lane_of(input), OP_BOUNDS, fault);
+    return 0;
+}
+
 static int64_t sim_known_end(struct input *input, uint32_t shard, enum input_topic topic) {
     return self(input)->fetches[shard] ? (int64_t)in_logs[topic][shard].count : -1;
 }
@@ -365,6 +379,7 @@ static void sim_report(struct input *input, const struct input_position *positio
 static void sim_free(struct input *input) { (void)input; }
 
 const struct input_operations sim_input_operations = {.partitions = sim_partitions,
+                                                      .bounds = sim_bounds,
                                                       .known_end = sim_known_end,
                                                       .poll = sim_poll,
                                                       .free_records = sim_free_records,

@@ -27,6 +27,7 @@
     X(TAILS, "output.tails")                                                                                                     \
     X(POLL, "input.poll")                                                                                                        \
     X(ASSIGN, "input.assign")                                                                                                    \
+    X(BOUNDS, "input.bounds")                                                                                                    \
     X(PARTITIONS, "input.partitions")                                                                                            \
     X(ASK, "registry.ask")                                                                                                       \
     X(POINT, "fault_point")

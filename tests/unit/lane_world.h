@@ -28,7 +28,7 @@ static struct {
     size_t limit;              /* of the last poll */
     uint64_t first_position;
     int wait_ms;
-    int64_t known_end;
+    int64_t known_end, log_end;                      /* of requests; known_end: as the last fetch has told */
     uint64_t control_version, lost_control_versions; /* the latter: so many that the shards have noted are not in the store */
     const char *policy;
     bool control_fails, control_overflows; /* the latter: its policy needs more memory than it may */
@@ -92,6 +92,15 @@ static void fake_report(struct input *input, const struct input_position *positi
 
 static int64_t fake_known_end(struct input *input, uint32_t shard, enum input_topic topic) {
     return (void)input, (void)shard, topic == INPUT_REQUESTS ? world.known_end : -1;
+}
+
+static int fake_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
+                       int64_t ret_end[INPUT_TOPICS + 1], struct error *error) {
+    (void)input, (void)shard;
+    if (world.brokers_fail) return end_as(world.brokers_fail, error);
+    ret_start[INPUT_BUILDS] = ret_end[INPUT_BUILDS] = ret_start[INPUT_REQUESTS] = 0;
+    ret_end[INPUT_REQUESTS] = world.log_end;
+    return 0;
 }
 
 static int fake_partitions(struct input *input, enum input_topic topic, uint32_t *ret_count, struct error *error) {
@@ -216,6 +225,7 @@ static const struct input_operations input_operations = {.poll = fake_poll,
                                                          .free_records = fake_free_records,
                                                          .assign = fake_assign,
                                                          .report = fake_report,
+                                                         .bounds = fake_bounds,
                                                          .known_end = fake_known_end,
                                                          .partitions = fake_partitions};
 static const struct store_operations store_operations = {.take = fake_take,

@@ -194,6 +194,34 @@ static void a_noted_record_that_is_lost_holds_nobody_up(void **state) {
     assert_int_equal(s->crash_count, 0);
 }
 
+/* Its topic was made anew and is shorter: it will never come, and the other topic's records do not wait for it. */
+static void a_noted_record_behind_the_end_of_its_log_holds_nobody_up(void **state) {
+    (void)state;
+    struct lane_shard *s = &lane->shards[0];
+    struct record other[] = {{.topic = INPUT_BUILDS, .offset = 0, .value = SLICE("x")}};
+    s->cautious = 3;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = s->position[INPUT_REQUESTS] = 10;
+    s->crash_count = 1;
+    process_records(lane, other, 1);
+    world.log_end = 11; /* it is there, and on its way */
+    process_skipped(lane);
+    assert_false(lane->reassign);
+    world.log_end = 10;
+    world.brokers_fail = ERROR_UNAVAILABLE; /* nobody knows */
+    process_skipped(lane);
+    assert_false(lane->reassign);
+    world.brokers_fail = ERROR_NONE;
+    process_skipped(lane);
+    assert_true(lane->reassign); /* what was skipped is fetched again */
+    assert_int_equal(world.commits, 0);
+    lane->reassign = false;
+    process_records(lane, other, 1);
+    publisher();
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(s->crash_topic, INPUT_BUILDS);
+}
+
 static void due_promotions_of_a_cautious_shard_are_looked_at_and_end_no_caution(void **state) {
     (void)state;
     lane->shards[0].cautious = 3;
@@ -252,6 +280,7 @@ int main(void) {
         OWNED(caution_lasts_for_a_whole_batch_of_records),
         OWNED(a_record_on_which_a_lane_died_goes_before_others),
         OWNED(a_noted_record_that_is_lost_holds_nobody_up),
+        OWNED(a_noted_record_behind_the_end_of_its_log_holds_nobody_up),
         OWNED(due_promotions_of_a_cautious_shard_are_looked_at_and_end_no_caution),
         OWNED(one_due_promotion_that_is_refused_stops_no_other),
         OWNED(a_lost_control_version_is_found_by_looking),
