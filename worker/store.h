@@ -131,7 +131,8 @@ struct commit_shard {
     uint64_t new_position[INPUT_TOPICS + 1];
     instant now_at;
     uint64_t control_version;
-    bool wake_all; /* a new control version: all of the shard's waiting promotions are to be looked at */
+    bool wake_all; /* a new control version: all of the shard's waiting promotions are to be looked at; without it the row must
+                      have that version already */
     struct settled settled[OUTPUT_TOPICS];
 };
 

@@ -111,6 +111,7 @@ static void put_fence(struct store_batch *batch, const struct commit *commit) {
         COLUMN_INT(p, PG_INT8, shards, n, item->settled[topic].sequence);
         COLUMN_INT(p, PG_INT8, shards, n, item->settled[topic].offset);
     }
+    COLUMN(p, PG_BOOL, shards, n, pg_bool(p, item->wake_all));
 }
 
 static void put_ledger(struct pg_parameters *p, const void *row, const void *commit) {

@@ -224,12 +224,13 @@ CREATE TABLE environment (
 -- ---- what a batch calls ----------------------------------------------------------------------------------------------------
 
 -- The fence: the first statement of every commit. Each shard must be exactly as the lane believes, or this raises SL001, and nothing
--- that was sent behind it, a COMMIT included, has any effect. Rows are locked in order, so that two lanes cannot deadlock; and one by
--- one, so that no plan ever reads the other shards.
+-- that was sent behind it, a COMMIT included, has any effect. A control version that the row does not have is noted only together with
+-- `wake_all`: a restoration may have lost the commit that did both, which left no row in the ledger. Rows are locked in order, so that
+-- two lanes cannot deadlock; and one by one, so that no plan ever reads the other shards.
 CREATE FUNCTION fence(
     the_owner uuid, shards integer[], epochs bigint[], sequences bigint[], heads bytea[], new_sequences bigint[], new_heads bytea[],
     builds bigint[], requests bigint[], nows timestamptz[], controls bigint[], results bigint[], results_offsets bigint[],
-    dead_letters bigint[], dead_letters_offsets bigint[]) RETURNS void
+    dead_letters bigint[], dead_letters_offsets bigint[], wakes boolean[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -240,7 +241,7 @@ BEGIN
                unnest(new_sequences) AS new_sequence, unnest(new_heads) AS new_head, unnest(builds) AS builds,
                unnest(requests) AS requests, unnest(nows) AS now_at, unnest(controls) AS control_version,
                unnest(results) AS results, unnest(results_offsets) AS results_offset,
-               unnest(dead_letters) AS dead_letters, unnest(dead_letters_offsets) AS dead_letters_offset
+               unnest(dead_letters) AS dead_letters, unnest(dead_letters_offsets) AS dead_letters_offset, unnest(wakes) AS wakes
         ORDER BY shard
     LOOP
         UPDATE shard s
@@ -250,7 +251,7 @@ BEGIN
             dead_letters_settled_offset = b.dead_letters_offset
         WHERE s.shard = b.shard AND s.epoch = b.epoch AND s.owner = the_owner AND s.sequence = b.sequence
               AND s.head_hash = b.head AND s.builds_position <= b.builds AND s.requests_position <= b.requests
-              AND s.stopped IS NULL;
+              AND s.stopped IS NULL AND (s.control_version = b.control_version OR b.wakes);
         IF NOT FOUND THEN
             RAISE EXCEPTION 'shard % is not as this lane left it', b.shard USING ERRCODE = 'SL001';
         END IF;

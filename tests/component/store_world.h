@@ -87,6 +87,7 @@ static struct commit_shard make_change(const struct shard_row *from, const struc
                                  .new_position = {0, from->position[INPUT_BUILDS], from->position[INPUT_REQUESTS] + 1},
                                  .now_at = now,
                                  .control_version = 3,
+                                 .wake_all = from->control_version != 3,
                                  .settled = {{from->sequence, 77}, {0, -1}}};
 }
 
@@ -118,6 +119,7 @@ static inline struct promotion_row make_promotion(uint32_t shard, uint64_t seque
 static inline void follow(struct shard_row *row, const struct commit_shard *change) {
     row->sequence = change->new_sequence;
     row->head = change->new_head;
+    row->control_version = change->control_version;
     memcpy(row->position, change->new_position, sizeof row->position);
 }
 

@@ -176,6 +176,7 @@ static bool passes_fence(const struct commit *commit) {
                     digest_equal(&s->head, &b->head) && s->position[INPUT_BUILDS] <= b->new_position[INPUT_BUILDS] &&
                     s->position[INPUT_REQUESTS] <= b->new_position[INPUT_REQUESTS] && !s->stopped.p;
         if (!same) return false;
+        if (s->control_version != b->control_version && !b->wake_all) return false;
     }
     return true;
 }
