@@ -182,9 +182,11 @@ static bool has_killer_ahead(const struct lane_shard *s) {
 }
 
 /* A record on which lanes died goes before all others of its shard: noting another would forget its deaths, and there is no end
- * of records in the other topic. Its own topic going on without it shows that the log has lost it. */
+ * of records in the other topic. Its own topic going on without it shows that the log has lost it. Only those before it in its
+ * own topic come first: after a restoration of the store they are to be done again. */
 static bool must_wait(const struct lane *lane, const struct lane_shard *s, const struct record *record) {
     if (!has_killer_ahead(s) || is_noted(s, record)) return false;
+    if (record->topic == s->crash_topic && record->offset < s->crash_position) return false;
     bool is_lost = record->topic == s->crash_topic && record->offset > s->crash_position && !lane->reassign;
     return !is_lost;
 }
@@ -397,12 +399,21 @@ static struct lane_shard *shard_of(struct lane *lane, const struct record *recor
     return s && s->state == SHARD_OWNED && record->offset >= s->position[record->topic] ? s : NULL;
 }
 
+/* None of the records before it is of the same topic and still to be processed. */
+static bool is_next_of_topic(struct lane *lane, const struct record *records, size_t which) {
+    for (size_t i = 0; i < which; i++)
+        if (records[i].shard == records[which].shard && records[i].topic == records[which].topic && shard_of(lane, &records[i]))
+            return false;
+    return true;
+}
+
 /* What has to wait is skipped, and fetched again once that is committed which it waits for. */
 void process_records(struct lane *lane, struct record *records, size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const struct lane_shard *s = shard_of(lane, &records[i]);
-        if (s && s->cautious && is_noted(s, &records[i])) process_cautiously(lane, &records[i]);
+        bool first = s && s->cautious && is_noted(s, &records[i]) && is_next_of_topic(lane, records, i);
+        if (first) process_cautiously(lane, &records[i]);
     }
     for (size_t i = 0; i < count; i++) {
         struct lane_shard *s = shard_of(lane, &records[i]);

@@ -172,6 +172,24 @@ static void a_record_on_which_a_lane_died_goes_before_others(void **state) {
     assert_int_equal(s->crash_count, 0);
 }
 
+/* The store was restored: the record that was noted is no longer the next of its topic. */
+static void a_noted_record_does_not_pass_those_before_it_in_its_topic(void **state) {
+    (void)state;
+    struct lane_shard *s = &lane->shards[0];
+    struct record both[] = {{.topic = INPUT_REQUESTS, .offset = 10, .value = SLICE("x")},
+                            {.topic = INPUT_REQUESTS, .offset = 11, .value = SLICE("y")}};
+    s->cautious = 3;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = 11;
+    s->crash_count = 1;
+    s->position[INPUT_REQUESTS] = 10;
+    process_records(lane, both, 2);
+    publisher();
+    assert_int_equal(world.commits, 2);
+    assert_int_equal(world.first_rows[0].offset, 10);
+    assert_int_equal(world.first_rows[1].offset, 11);
+}
+
 /* Its topic goes on without it: the log has lost it, and nobody waits for ever. */
 static void a_noted_record_that_is_lost_holds_nobody_up(void **state) {
     (void)state;
@@ -279,6 +297,7 @@ int main(void) {
         OWNED(a_policy_that_cannot_be_read_stops_nothing),
         OWNED(caution_lasts_for_a_whole_batch_of_records),
         OWNED(a_record_on_which_a_lane_died_goes_before_others),
+        OWNED(a_noted_record_does_not_pass_those_before_it_in_its_topic),
         OWNED(a_noted_record_that_is_lost_holds_nobody_up),
         OWNED(a_noted_record_behind_the_end_of_its_log_holds_nobody_up),
         OWNED(due_promotions_of_a_cautious_shard_are_looked_at_and_end_no_caution),
