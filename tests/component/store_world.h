@@ -86,8 +86,7 @@ static struct commit_shard make_change(const struct shard_row *from, const struc
                                  .new_head = last->hash,
                                  .new_position = {0, from->position[INPUT_BUILDS], from->position[INPUT_REQUESTS] + 1},
                                  .now_at = now,
-                                 .control_version = 3,
-                                 .wake_all = from->control_version != 3,
+                                 .control_version = from->control_version,
                                  .settled = {{from->sequence, 77}, {0, -1}}};
 }
 

@@ -145,7 +145,6 @@ static void what_a_batch_commits_is_what_later_batches_load(void **state) {
     assert_int_equal(again.sequence, 3);
     assert_true(digest_equal(&again.head, &rows[2].hash));
     assert_int_equal(again.now_at, now);
-    assert_int_equal(again.control_version, 3);
     assert_int_equal(again.position[INPUT_REQUESTS], 1);
     assert_int_equal(again.settled[OUTPUT_RESULTS].offset, 77);
     struct ledger_row *read = NULL;
@@ -246,14 +245,19 @@ static void a_new_control_version_wakes_all_of_a_shard(void **state) {
     (void)open_waiting(world, &one, "prod", far);
     (void)open_waiting(world, &two, "qa", far);
     struct commit_shard change = make_change(&one, &(struct ledger_row){.sequence = one.sequence, .hash = one.head}, base + 60);
-    change.wake_all = true; /* without a row of the ledger */
+    change.control_version = 3; /* without a row of the ledger */
     struct commit commit = {.shards = &change, .shard_count = 1};
     memcpy(commit.owner, world->owner, STORE_OWNER);
+    /* the commit that woke them was lost by a restoration, say */
+    assert_int_equal(world->store->operations->commit(world->store, &commit, &world->error), -1);
+    assert_int_equal(world->error.kind, ERROR_FENCED);
+    change.wake_all = true;
     assert_int_equal(world->store->operations->commit(world->store, &commit, &world->error), 0);
     const uint32_t both[2] = {1, 2};
     struct promotion_row *rows;
     assert_int_equal(due(world, both, 2, base + 100, 10, &rows), 1);
     assert_int_equal(rows[0].shard, 1);
+    assert_int_equal(take(world, 1).control_version, 3);
 }
 
 static void a_changed_promotion_makes_room_for_its_successor(void **state) {

@@ -309,8 +309,7 @@ void workload_begin(void) {
     event_count = (size_t)(random_chance(&drawn, 70) ? random_between(&drawn, 6, 40) : random_between(&drawn, 40, EVENTS_MAX));
     events = keep(event_count * sizeof *events);
     int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
-    unsigned refused = random_chance(&drawn, 25) ? 15 : 0;                                        /* of a hundred */
-    unsigned oddities = random_chance(&drawn, 30) ? 45 : 12;
+    unsigned refused = random_chance(&drawn, 25) ? 15 : 0, oddities = random_chance(&drawn, 30) ? 45 : 12; /* of a hundred */
     struct random upstream = random_of(world.spec->seed, SUBJECT_UPSTREAM);
     bool transactional = random_chance(&upstream, 30);
     draw_rest(&upstream);
