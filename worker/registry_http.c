@@ -30,6 +30,9 @@ void question_answer(struct client *client, struct registry_question *question, 
 static bool answer_from_cache(struct client *client, struct registry_question *question, const struct digest *key) {
     struct registry_cached cached;
     if (!registry_cache_get(client->cache, key, client_now_ms(), &cached)) return false;
+    /* checked_at is by the store's clock: when that was set, what would look too old, or not looked at yet, is asked again. */
+    instant age = client->now - cached.checked_at;
+    if (age < 0 || age > (instant)REGISTRY_CACHE_MS * 1000) return false;
     struct finding finding = {.answer = REGISTRY_FOUND, .status = cached.status};
     if (cached.named) finding.found_digest = question->digest;
     question_answer(client, question, &finding, cached.checked_at, "");

@@ -175,6 +175,24 @@ static void what_is_found_after_the_call_is_remembered(void **state) {
     free_client(client);
 }
 
+/* Whoever reads checkedAt knows the store's clock only. */
+static void what_was_found_is_asked_again_when_the_stores_clock_was_set(void **state) {
+    (void)state;
+    struct registry *client = new_client(NULL);
+    static const struct {
+        instant after;
+        int64_t asked;
+    } calls[] = {{0, 1}, {1000000, 1}, {299 * (instant)1000000, 1}, {301 * (instant)1000000, 2}, {300 * (instant)1000000, 3}};
+    forget();
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        struct registry_question question = question_for(fake.host, "good/clock", DIGEST_A);
+        client->operations->ask(client, &arena, &question, 1, NOW + calls[i].after, 5000);
+        assert_int_equal(question.answer, REGISTRY_FOUND);
+        assert_int_equal(asked_for("good/clock"), calls[i].asked);
+    }
+    free_client(client);
+}
+
 /* A 404 to an earlier call must not refuse a promotion that came after the push. */
 static void what_was_missing_in_an_earlier_call_is_asked_again(void **state) {
     (void)state;
@@ -446,6 +464,7 @@ int main(void) {
         TEST(references_that_would_change_the_url_are_not_asked),
         TEST(a_slow_registry_harms_no_neighbour),
         TEST(what_is_found_after_the_call_is_remembered),
+        TEST(what_was_found_is_asked_again_when_the_stores_clock_was_set),
         TEST(what_was_missing_in_an_earlier_call_is_asked_again),
         TEST(a_slow_token_is_there_for_the_next_call),
         TEST(five_time_outs_open_the_breaker),
