@@ -29,6 +29,7 @@ class Load(Traffic):
         super().__init__(sluice, rate=rate, seed=seed)
         self.brokers, self.seed = brokers, seed
         self.acknowledged = {}  # (topic, partition) -> {offset: value}
+        self.somewhere = {}     # the same without offsets: a broker that knows an event already does not say where it is
         self.refused, self.resent, self.replaced = [], 0, 0
         self.waiting, self.numbers, self.retired = {}, itertools.count(), []
         self.images = collections.deque()
@@ -85,7 +86,11 @@ class Load(Traffic):
         if not error:
             self.heard = time.monotonic()
             topic = message.topic().removeprefix(self.sluice.prefix)
-            self.acknowledged.setdefault((topic, message.partition()), {})[message.offset()] = sent[3]
+            place = topic, message.partition()
+            if message.offset() is None:
+                self.somewhere.setdefault(place, []).append(sent[3])
+            else:
+                self.acknowledged.setdefault(place, {})[message.offset()] = sent[3]
         elif known:
             self.refused.append(sent)
 
@@ -157,6 +162,10 @@ class Load(Traffic):
             for offset, value in self.acknowledged.get((name, shard.number), {}).items():
                 if found.get(offset) != value:
                     yield f"{name}@{shard.number}/{offset} was acknowledged and is not there"
+            values = set(found.values())
+            for value in self.somewhere.get((name, shard.number), []):
+                if value not in values:
+                    yield f"{name}@{shard.number}: {value[:60]!r} was acknowledged and is nowhere"
 
 
 class Watcher(threading.Thread):
