@@ -264,6 +264,15 @@ static int set_up(void **state) {
     return 0;
 }
 
+/* Lanes have died on the request at `offset`, which is noted; the shard is read with care, from `position` on. */
+static inline void died_on(struct lane_shard *s, uint64_t offset, unsigned deaths, uint64_t position) {
+    s->cautious = 10;
+    s->crash_topic = INPUT_REQUESTS;
+    s->crash_position = offset;
+    s->crash_count = deaths;
+    s->position[INPUT_REQUESTS] = position;
+}
+
 static int tear_down(void **state) {
     (void)state;
     struct handoff *handoff = lane->options.handoff;

@@ -149,12 +149,8 @@ static void a_record_on_which_a_lane_died_goes_before_others(void **state) {
     struct lane_shard *s = &lane->shards[0];
     struct record both[] = {{.topic = INPUT_BUILDS, .offset = 0, .value = SLICE("x")},
                             {.topic = INPUT_REQUESTS, .offset = 10, .value = SLICE("y")}};
-    s->cautious = 3;
-    s->crash_topic = INPUT_REQUESTS;
-    s->crash_position = 10;
-    s->crash_count = 1;
-    s->position[INPUT_REQUESTS] = 8; /* the marker of a transaction is at 9, say */
-    process_records(lane, both, 1);  /* it is not there yet */
+    died_on(s, 10, 1, 8);           /* the marker of a transaction is at 9, say */
+    process_records(lane, both, 1); /* it is not there yet */
     assert_int_equal(world.commits, 0);
     assert_false(lane->reassign); /* it comes when it comes: no sooner for being asked again and again */
     process_records(lane, both, 2);
@@ -178,11 +174,7 @@ static void a_noted_record_does_not_pass_those_before_it_in_its_topic(void **sta
     struct lane_shard *s = &lane->shards[0];
     struct record both[] = {{.topic = INPUT_REQUESTS, .offset = 10, .value = SLICE("x")},
                             {.topic = INPUT_REQUESTS, .offset = 11, .value = SLICE("y")}};
-    s->cautious = 3;
-    s->crash_topic = INPUT_REQUESTS;
-    s->crash_position = 11;
-    s->crash_count = 1;
-    s->position[INPUT_REQUESTS] = 10;
+    died_on(s, 11, 1, 10);
     process_records(lane, both, 2);
     publisher();
     assert_int_equal(world.commits, 2);
@@ -195,11 +187,7 @@ static void a_noted_record_that_is_lost_holds_nobody_up(void **state) {
     (void)state;
     struct lane_shard *s = &lane->shards[0];
     struct record next[] = {{.topic = INPUT_REQUESTS, .offset = 11, .value = SLICE("y")}};
-    s->cautious = 3;
-    s->crash_topic = INPUT_REQUESTS;
-    s->crash_position = 10;
-    s->crash_count = 1;
-    s->position[INPUT_REQUESTS] = 10;
+    died_on(s, 10, 1, 10);
     lane->reassign = true; /* perhaps it was only dropped: it comes again */
     process_records(lane, next, 1);
     assert_int_equal(world.commits, 0);
@@ -217,10 +205,7 @@ static void a_noted_record_behind_the_end_of_its_log_holds_nobody_up(void **stat
     (void)state;
     struct lane_shard *s = &lane->shards[0];
     struct record other[] = {{.topic = INPUT_BUILDS, .offset = 0, .value = SLICE("x")}};
-    s->cautious = 3;
-    s->crash_topic = INPUT_REQUESTS;
-    s->crash_position = s->position[INPUT_REQUESTS] = 10;
-    s->crash_count = 1;
+    died_on(s, 10, 1, 10);
     process_records(lane, other, 1);
     world.log_end = 11; /* it is there, and on its way */
     process_skipped(lane);

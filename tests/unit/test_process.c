@@ -176,21 +176,12 @@ static void too_much_for_one_transaction_is_cut(void **state) {
 
 /* ---- a record on which lanes died ---- */
 
-static void died_at(uint32_t shard, unsigned deaths) {
-    struct lane_shard *s = &lane->shards[shard];
-    s->cautious = 10;
-    s->crash_topic = INPUT_REQUESTS;
-    s->crash_position = 10;
-    s->crash_count = deaths;
-    s->position[INPUT_REQUESTS] = 10;
-}
-
 static void what_has_killed_too_often_is_not_read_again(void **state) {
     (void)state;
     own_all();
     junk(1);
     event(&list[0], "killer");
-    died_at(list[0].shard, 2);
+    died_on(&lane->shards[list[0].shard], 10, 2, 10);
     process(1);
     assert_int_equal(metrics_get(&metrics, METRIC_CRASHES_WORKER), 1);
     assert_int_equal(metrics_get(&metrics, METRIC_DEAD_LETTERS), 1); /* though it has a project: nobody has read it */
@@ -203,7 +194,7 @@ static void what_has_killed_once_is_read_with_care(void **state) {
     (void)state;
     own_all();
     junk(2);
-    died_at(0, 1);
+    died_on(&lane->shards[0], 10, 1, 10);
     process(2);
     assert_int_equal(metrics_get(&metrics, METRIC_CRASHES_WORKER), 0);
     assert_int_equal(world.suspects, 1); /* the second: the first is noted already */
@@ -215,7 +206,7 @@ static void nothing_is_read_with_care_while_a_server_is_away(void **state) {
     (void)state;
     own_all();
     junk(1);
-    died_at(0, 1);
+    died_on(&lane->shards[0], 10, 1, 10);
     lane->pause_until = world.now + 1000;
     process_records(lane, list, 1);
     assert_int_equal(world.rows, 0);
