@@ -1,8 +1,8 @@
 #!/bin/bash
 # time-limit: 900
 # time-limit-full: 7200
-# The benchmark in its quick form, and in a full run in its own. It fails when a run did not answer each request exactly once, never because of time; the table is for
-# people to read. Where Go or Node cannot be had, their rows are left out and say so.
+# The benchmark in its quick form, and in a full run in its own. It fails when a run did not answer each request exactly once, never
+# because of time; the table is for people to read. Where Go or Node cannot be had, their rows are left out and say so.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

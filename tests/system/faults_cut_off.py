@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from psycopg2.extensions import parse_dsn
+
 sys.path.append(str(Path(__file__).resolve().parents[1] / "faults"))
 from lib import events
 from lib.installation import Installation
@@ -17,11 +19,6 @@ from proxy import Link, Loop
 
 PATIENCE = 60  # seconds without an answer of Postgres, while brokers answer, after which a lane ends
 SESSION = 10   # until the group gives its shards to others
-
-
-def address(url):
-    host, _, port = url.rpartition("@")[2].partition("/")[0].partition(":")
-    return host, int(port)
 
 
 def ask_on_every_shard(sluice):
@@ -35,10 +32,11 @@ def main():
     tap = Tap()
     with Installation() as sluice:
         url = sluice.stack.database_url
-        link = Link(Loop(), "worker-postgres", [address(url)])
+        there = parse_dsn(url)
+        link = Link(Loop(), "worker-postgres", [(there["host"], int(there["port"]))])
         sluice.worker(lanes=1)
         second = sluice.worker(lanes=1, start=False)
-        second.start(SLUICE_DATABASE_URL=url.replace(f":{address(url)[1]}/", f":{link.mouths[0].port}/"))
+        second.start(SLUICE_DATABASE_URL=url.replace(f":{there['port']}/", f":{link.mouths[0].port}/"))
         for event in ask_on_every_shard(sluice):
             sluice.follower.answer(event)
         with tap.case("every shard is answered while one worker cannot reach Postgres"):
