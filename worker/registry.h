@@ -43,6 +43,8 @@ struct registry_operations {
     /* Answers every question, within about `wait_ms`. `now` is the batch's, for checked_at and again_at. */
     void (*ask)(struct registry *registry, struct arena *arena, struct registry_question *questions, size_t count, instant now,
                 int wait_ms);
+    /* What was not answered in time goes on a little here, without waiting; true while there is something that does. */
+    bool (*tend)(struct registry *registry);
     void (*free)(struct registry *registry);
 };
 

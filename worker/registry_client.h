@@ -3,7 +3,7 @@
  *   registry_http.c    one call: which questions are asked, how many at once, and what is left when the time is up
  *   registry_lookup.c  one question's way: ask, authenticate, ask again, answer
  *
- * A request that has not ended when its call's time is up may go on into the next calls (it *lingers*), so that a registry
+ * A request that has not ended when its call's time is up may go on after it (it *lingers*), so that a registry
  * that needs more than one call's time to connect and to give a token is reached in the end. What it then finds is
  * remembered; anything else it says is too old to be told to a later call, which asks afresh. */
 #ifndef SLUICE_REGISTRY_CLIENT_H
@@ -69,10 +69,9 @@ struct host {
     bool scoped;                /* `challenge` wants the usual scope, "repository:<name>:pull" */
     unsigned running;           /* requests, lingering ones too */
     struct lookup *queue, **queue_end;
-    uint64_t whole_at_ms; /* when it is given a whole call's time again although it is in doubt */
     /* of this call */
     bool wanted;
-    bool in_doubt; /* it gets a tenth of the time */
+    bool in_doubt; /* it gave no answer in the last call: this one waits for it a moment only */
     unsigned asked, answered, failed, lingering;
     char failure[FAILURE_TEXT]; /* the last one, for people */
     const char *endpoint;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_SHARE = 10, CREDENTIALS_MAX = 32 * 1024 * 1024 };
+enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, CREDENTIALS_MAX = 32 * 1024 * 1024 };
 
 uint64_t client_now_ms(void) {
     struct timespec now;
@@ -132,15 +132,12 @@ static void give_up(struct client *client, struct registry_question *question, c
     question_answer(client, question, &(struct finding){.answer = REGISTRY_UNREACHABLE}, client->now, why);
 }
 
-/* The first question of this call to it. All that a lane has to do waits for the call, so a registry that gave no answer in the
- * last one gets only a tenth of the time until it answers again, and what needs longer lingers; but a whole one now and then, as
- * nothing lingers from one call to the next where there are few calls. */
+/* The first question of this call to it. All that a lane has to do waits for the call, so nobody waits for a registry that gave
+ * no answer in the last one until it answers again: what needs longer lingers. */
 static void host_begin(struct client *client, struct host *host) {
-    uint64_t now_ms = client_now_ms();
     client->hosts_wanted++;
     host->wanted = true;
-    host->in_doubt = host->breaker.failures > 0 && now_ms < host->whole_at_ms;
-    if (!host->in_doubt) host->whole_at_ms = now_ms + REQUEST_MS;
+    host->in_doubt = host->breaker.failures > 0;
 }
 
 /* Answers the question at once, or lets it wait for a lookup: one of an equal question, one that lingers, or its own. */
@@ -234,7 +231,7 @@ static bool may_linger(struct client *client, struct host *host) {
 }
 
 static int host_wait_ms(const struct client *client, const struct host *host) {
-    return host->in_doubt ? client->wait_ms / DOUBT_SHARE : client->wait_ms;
+    return host->in_doubt && client->wait_ms > DOUBT_MS ? DOUBT_MS : client->wait_ms;
 }
 
 static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64_t now_ms) {
@@ -298,7 +295,7 @@ static bool is_worth_waiting(const struct client *client) {
 }
 
 static void wait_for_answers(struct client *client) {
-    uint64_t doubt_ms = client->deadline_ms - (uint64_t)(client->wait_ms - client->wait_ms / DOUBT_SHARE);
+    uint64_t doubt_ms = client->deadline_ms - (client->wait_ms > DOUBT_MS ? (uint64_t)(client->wait_ms - DOUBT_MS) : 0);
     for (;;) {
         start_queued(client);
         uint64_t now_ms = client_now_ms(), until_ms = now_ms < doubt_ms ? doubt_ms : client->deadline_ms;
@@ -349,6 +346,12 @@ static void client_ask(struct registry *registry, struct arena *arena, struct re
     if (client->options.metrics) count_answers(client->options.metrics, questions, count, client->remembered);
 }
 
+static bool client_tend(struct registry *registry) {
+    struct client *client = (struct client *)registry;
+    if (client->running) http_run(client->http, 0);
+    return client->running > 0;
+}
+
 static void client_free(struct registry *registry) {
     struct client *client = (struct client *)registry;
     if (!client) return;
@@ -367,7 +370,7 @@ static void client_free(struct registry *registry) {
 }
 
 struct registry *registry_http_new(const struct registry_options *options, struct error *error) {
-    static const struct registry_operations operations = {.ask = client_ask, .free = client_free};
+    static const struct registry_operations operations = {.ask = client_ask, .tend = client_tend, .free = client_free};
     struct client *client = calloc(1, sizeof *client);
     if (!client) goto memory;
     client->registry.operations = &operations;

@@ -163,13 +163,21 @@ static void a_slow_registry_harms_no_neighbour(void **state) {
     free_client(client);
 }
 
+/* As a lane does between calls, until nothing is asked any more. */
+static void tend(struct registry *client) {
+    for (int64_t until = clock_ms() + 5000; client->operations->tend(client);) {
+        assert_true(clock_ms() < until);
+        rest_ms(5);
+    }
+}
+
 /* With requests thrown away at the end of each call, a registry that needs longer than one call would never be reached. */
 static void what_is_found_after_the_call_is_remembered(void **state) {
     (void)state;
     struct registry *client = new_client(NULL);
     forget();
     assert_int_equal(ask_within(client, fake.host, "slow/late", 1000).answer, REGISTRY_UNREACHABLE);
-    rest_ms(1000);
+    tend(client);
     assert_int_equal(ask_one(client, fake.host, "slow/late").answer, REGISTRY_FOUND);
     assert_int_equal(asked_for("slow/late"), 1);
     free_client(client);
@@ -248,9 +256,9 @@ static void a_registry_that_did_not_answer_is_waited_for_less(void **state) {
     assert_in_range(clock_ms() - began, 1400, 3000);
     began = clock_ms();
     struct registry_question again = ask_within(client, fake.host, "dead/app", 5000);
-    assert_in_range(clock_ms() - began, 0, 3000);
+    assert_in_range(clock_ms() - began, 0, 2000);
     assert_int_equal(again.answer, REGISTRY_UNREACHABLE);
-    assert_true(says(&again, "did not answer within 500 ms"));
+    assert_true(says(&again, "did not answer within 10 ms"));
     /* Another one has its time, and is not told anything else for being asked beside it. */
     questions[0] = question_for(fake.host, "dead/app", DIGEST_A);
     questions[1] = question_for(fake.by_name, "slow/beside", DIGEST_A);
@@ -279,6 +287,8 @@ static void a_registry_that_comes_back_is_asked_again(void **state) {
     start_fake(&late, port, NULL, NULL);
     rest_ms(5100);
     struct registry_question questions[20];
+    (void)ask_one(client, host, "good/app"); /* which may be answered in time or not */
+    tend(client);
     for (unsigned i = 0; i < 20; i++) questions[i] = question_for(host, "good/app", digest_number(i));
     ask(client, questions, 20, 5000);
     for (unsigned i = 0; i < 20; i++) assert_int_equal(questions[i].answer, REGISTRY_FOUND);

@@ -420,5 +420,10 @@ static void fake_ask(struct registry *registry, struct arena *arena, struct regi
     }
 }
 
-static const struct registry_operations registry_operations = {.ask = fake_ask};
+static bool fake_tend(struct registry *asked) {
+    (void)asked;
+    return false;
+}
+
+static const struct registry_operations registry_operations = {.ask = fake_ask, .tend = fake_tend};
 struct registry world_registry = {&registry_operations};

@@ -28,6 +28,7 @@ static struct {
     size_t limit;              /* of the last poll */
     uint64_t first_position;
     int wait_ms;
+    bool registry_is_asked;                          /* something goes on that was not answered in time */
     int64_t known_end, log_end;                      /* of requests; known_end: as the last fetch has told */
     uint64_t control_version, lost_control_versions; /* the latter: so many that the shards have noted are not in the store */
     const char *policy;
@@ -54,6 +55,14 @@ static struct {
     enum error_kind commit_fails; /* with that code, once */
     char stopped[300];
 } world;
+
+static bool fake_tend(struct registry *asked) {
+    (void)asked;
+    return world.registry_is_asked;
+}
+
+static const struct registry_operations registry_operations = {.tend = fake_tend};
+static struct registry registry = {&registry_operations};
 
 static int end_as(enum error_kind kind, struct error *error) {
     return kind == ERROR_NONE ? 0 : error_set(error, kind, "test", "as the test says");
@@ -252,6 +261,7 @@ static int set_up(void **state) {
     decoder = decoder_new(&error);
     const struct lane_options options = {.input = &input,
                                          .store = &store,
+                                         .registry = &registry,
                                          .clock = &lane_clock,
                                          .handoff = handoff_new(),
                                          .metrics = &metrics,

@@ -324,6 +324,16 @@ static void a_control_log_that_cannot_be_read_is_read_later(void **state) {
     assert_null(lane->policy); /* there is none in it */
 }
 
+static void a_registry_that_is_still_asked_does_not_wait_for_records(void **state) {
+    (void)state;
+    own_all();
+    assert_true(step());
+    assert_int_equal(world.wait_ms, 250);
+    world.registry_is_asked = true;
+    assert_true(step());
+    assert_in_range(world.wait_ms, 1, 10);
+}
+
 static void due_promotions_are_looked_for_once_a_second_when_the_clock_is_known(void **state) {
     (void)state;
     process_due(lane);
@@ -359,6 +369,7 @@ int main(void) {
         TEST(a_lane_that_does_not_join_again_after_an_outage_ends_sooner),
         TEST(a_new_policy_is_noted_in_all_shards),
         TEST(a_control_log_that_cannot_be_read_is_read_later),
+        TEST(a_registry_that_is_still_asked_does_not_wait_for_records),
         TEST(due_promotions_are_looked_for_once_a_second_when_the_clock_is_known),
     };
     return cmocka_run_group_tests_name("lane_loop", tests, NULL, NULL);
