@@ -174,6 +174,14 @@ CREATE TABLE artifact (
 );
 CREATE INDEX artifact_digest ON artifact (digest);
 
+-- Large events are compressed, and by the faster method where the server has it: pglz took a tenth of all time for manifests of 900 kB.
+DO $$ BEGIN
+    IF (SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression') THEN
+        ALTER TABLE ledger ALTER COLUMN input SET COMPRESSION lz4;
+        ALTER TABLE release ALTER COLUMN manifest SET COMPRESSION lz4;
+    END IF;
+END $$;
+
 -- ---- promotions ------------------------------------------------------------------------------------------------------------
 
 -- The key is the ledger row that opened it, not `id`: ids are random, and an index over all of them would grow dearer for ever.

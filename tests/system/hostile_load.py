@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Load that means harm, and what it does to the neighbours: junk, a project that sends a hundred times what the others do, manifests
 as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, everything is answered
-exactly once, and the neighbours' p99 is about what it is without (the goal is twice), measured in the same run, or where the load is
-more than the machine can take, within a second. Memory and p99 are judged in the longer forms only, which run the release build, as
-sanitizers change both; printed always.
+exactly once, and the neighbours' p99 stays within twice what it is without, measured in the same run; in a flood, which is more than
+the machine can take, within a second. Memory and p99 are judged in the longer forms only, which run the release build, as sanitizers
+change both, and p99 in a full run only, which has enough answers for one; printed always.
 
 With names of cases as arguments only these. SLUICE_TESTS_HOSTILE=full takes the long forms, as a full run does; medium is a
-measurement of three minutes for a quiet machine.
+measurement of four minutes for a quiet machine.
 
 time-limit: 2400"""
 import os
@@ -29,11 +29,12 @@ SIZE = os.environ.get("SLUICE_TESTS_HOSTILE") or ("full" if FULL else "short")
 SHARDS = 4
 HARMED = (0, 2)    # one of each lane's two (the group gives 0 and 1 to one of them): neighbours are on these, behind it, and on the others
 RATE = 40          # of the neighbours, events a second
-# In seconds, events, seconds, manifests, promotions, seconds from when they wait; quiet is before each of the others.
-QUIET, JUNK, GREEDY, LARGE, HANGING, HANG_LOOK = {
-    "short": (1.5, 20_000, 3, 12, 200, 4),
-    "medium": (6, 200_000, 15, 150, 3_000, 45),
-    "full": (15, 1_000_000, 30, 1_000, 10_000, 90)}[SIZE]
+# In seconds, seconds, events and manifests of the floods, promotions, seconds from when they wait; quiet is before each of the others.
+QUIET, PACED, JUNK, LARGE, HANGING, HANG_LOOK = {
+    "short": (1.5, 3, 20_000, 12, 200, 4),
+    "medium": (6, 15, 200_000, 150, 3_000, 45),
+    "full": (15, 60, 1_000_000, 1_000, 10_000, 90)}[SIZE]
+JUNK_RATE, LARGE_RATE = 1_500, 10  # a second: what leaves two processors some time; a flood is as fast as Kafka takes it
 MEMORY_LIMIT = 96  # MiB of a lane, without sanitizers: 40 at its busiest, and some 25 times a megabyte where records are so large
 POLICY = """version: 1
 registries:
@@ -50,9 +51,22 @@ projects:
 
 # ---- the harm, each in a process of its own ----
 
-def send_junk(brokers, prefix, count):
-    """What no decoder takes, of many kinds, as fast as Kafka takes it."""
-    sender, dice = Sender(brokers, prefix), random.Random(3)
+class Pace:
+    """So many a second, or as fast as Kafka takes it."""
+
+    def __init__(self, rate):
+        self.rate, self.started, self.count = rate, time.monotonic(), 0
+
+    def wait(self, sender):
+        self.count += 1
+        sender.producer.poll(0)
+        while self.rate and self.count > (time.monotonic() - self.started) * self.rate:
+            sender.producer.poll(0.002)
+
+
+def send_junk(brokers, prefix, count, rate):
+    """What no decoder takes, of many kinds."""
+    sender, dice, pace = Sender(brokers, prefix), random.Random(3), Pace(rate)
     structured = [("content-type", events.STRUCTURED)]
     kinds = [([], dice.randbytes(200)), ([], b""), (structured, b"{"), (structured, b"[" * 300),
              (structured, b'{"specversion":"1.0","id":"","source":"/x","subject":"acme/junk"}'),
@@ -63,18 +77,17 @@ def send_junk(brokers, prefix, count):
         if number % 3 == 0:  # one with an address, which is refused and answered
             event = events.promote(project_on(HARMED[number % 2], SHARDS, "junk") if number < 6 else "acme/junk", "no-sha", "dev")
             headers, value = event.record()[1:]
+        pace.wait(sender)
         sender.produce(("builds", "requests")[number % 2], b"junk", headers, value, HARMED[number // 2 % 2])
     sender.flush(300)
 
 
 def send_greedily(brokers, prefix, project, shas, rate, seconds):
-    sender, started, number = Sender(brokers, prefix), time.monotonic(), 0
-    while time.monotonic() < started + seconds:
-        while number < (time.monotonic() - started) * rate:
-            event = events.promote(project, shas[number % len(shas)], "dev", dryRun=True)
-            sender.produce(event.topic, *event.record())
-            number += 1
-        sender.producer.poll(0.002)
+    sender, pace = Sender(brokers, prefix), Pace(rate)
+    for number in range(int(rate * seconds)):
+        pace.wait(sender)
+        event = events.promote(project, shas[number % len(shas)], "dev", dryRun=True)
+        sender.produce(event.topic, *event.record())
     sender.flush(300)
 
 
@@ -86,12 +99,14 @@ def large_manifest(sha, artifact):
     return events.manifest(sha, [artifact], indent=None, promotionHistory=[entry] * ((985_000 - size) // each))
 
 
-def send_large(brokers, prefix, project, artifact, count):
-    sender = Sender(brokers, prefix)
-    for _ in range(count):
-        event = events.build(project, large_manifest(events.fresh_sha(), artifact))
-        sender.produce(event.topic, *event.record())
-        sender.producer.poll(0)
+def send_large(brokers, prefix, project, artifact, count, rate):
+    sender, sha, pace = Sender(brokers, prefix), events.fresh_sha(), Pace(rate)
+    event = events.build(project, large_manifest(sha, artifact))
+    key, headers, value, *place = event.record()
+    for _ in range(count):  # each another event of another release, but not printed anew
+        fresh = value.replace(sha.encode(), events.fresh_sha().encode()).replace(event.id.encode(), events.fresh_id().encode())
+        pace.wait(sender)
+        sender.produce(event.topic, key, headers, fresh, *place)
     sender.flush(300)
 
 
@@ -142,6 +157,7 @@ class Hostile:
         self.builds += [events.build(self.greedy, events.manifest(sha, [self.artifact], indent=None)) for sha in self.greedy_shas]
         sluice.sender.send_all(self.builds)
         sluice.settle()
+        self.large = project_on(HARMED[1], SHARDS, "large")
         self.releases = [(one.project, events.json.loads(one.data["manifest"])["gitSha"]) for one in self.builds[:3 * SHARDS]]
         self.kafka = Kafka(*self.where())
         self.base = []
@@ -164,23 +180,36 @@ class Hostile:
     # ---- the cases: each returns when its harm is done ----
 
     def warm_up(self):
+        """A broker that has just begun compiles itself for half a minute, and takes a processor for it."""
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
+            if SIZE != "short":
+                Aside(send_junk, *self.where(), JUNK_RATE * 30, JUNK_RATE).wait(900)
+                Aside(send_large, *self.where(), self.large, self.artifact, LARGE_RATE * 10, LARGE_RATE).wait(900)
+                self.work_off(300)
 
     def quiet(self):
         time.sleep(QUIET)
 
     def junk(self):
-        Aside(send_junk, *self.where(), JUNK).wait(900)
+        Aside(send_junk, *self.where(), JUNK_RATE * PACED, JUNK_RATE).wait(900)
+        self.work_off(900)
+
+    def a_flood_of_junk(self):
+        Aside(send_junk, *self.where(), JUNK, None).wait(900)
         self.work_off(900)
 
     def a_greedy_project(self):
         each = RATE / len(self.releases)
-        Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, GREEDY).wait(GREEDY + 300)
+        Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, PACED).wait(PACED + 300)
         self.work_off(300)
 
     def large_manifests(self):
-        Aside(send_large, *self.where(), project_on(HARMED[1], SHARDS, "large"), self.artifact, LARGE).wait(900)
+        Aside(send_large, *self.where(), self.large, self.artifact, LARGE_RATE * PACED, LARGE_RATE).wait(900)
+        self.work_off(900)
+
+    def a_flood_of_large_manifests(self):
+        Aside(send_large, *self.where(), self.large, self.artifact, LARGE, None).wait(900)
         self.work_off(900)
 
     def before_a_registry_that_hangs(self):
@@ -219,7 +248,7 @@ class Hostile:
         p99, base = percentile(them.answered, 0.99, others), percentile(self.base, 0.99, others)
         if SIZE == "full":
             # What is more than the machine can take fills the lane's queue, behind which its other shards wait: a bounded time.
-            limit = 1000 if name in ("junk", "large_manifests") else 3 * base + 50
+            limit = 1000 if "flood" in name else 2 * base + 15
         else:
             limit = 20 * base + 3000  # a busy machine, and a few answers only: nobody is forgotten, no more is said
         self.tap.check(f"{words}: the neighbours' p99 on other shards stays within its limit", p99 <= limit, f"{p99:.1f} ms, not {limit:.1f}")
@@ -227,7 +256,7 @@ class Hostile:
             self.tap.check(f"{words}: a lane takes at most {MEMORY_LIMIT} MiB", memory.most <= MEMORY_LIMIT, f"{memory.most:.0f} MiB")
 
 
-CASES = ("junk", "a_greedy_project", "large_manifests", "a_registry_that_hangs")
+CASES = ("junk", "a_flood_of_junk", "a_greedy_project", "large_manifests", "a_flood_of_large_manifests", "a_registry_that_hangs")
 
 
 def take_release_build():
