@@ -181,8 +181,11 @@ struct status *status_new(const char *listen, const struct lane_view *lanes, uns
     }
     if (status && status->daemon) return status;
     (void)close(fd);
+    if (status)
+        error_set(error, ERROR_INTERNAL, "listen-failed", "the HTTP server of %s cannot be started", listen);
+    else
+        error_memory(error);
     free(status);
-    error_set(error, ERROR_INTERNAL, "listen-failed", "the HTTP server of %s cannot be started", listen);
     return NULL;
 }
 
