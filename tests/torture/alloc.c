@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <json_object.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yaml.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -51,8 +53,9 @@ static bool fails(void) {
     return true;
 }
 
-/* ---- whole commands: SLUICE_TORTURE=N, or N+ for all from N on; 0 only counts. SLUICE_TORTURE_REPORT names a file for the
- * numbers. */
+/* ---- whole programs: SLUICE_TORTURE=N, or N+ for all from N on; 0 only counts. SLUICE_TORTURE_REPORT names a file for the
+ * numbers. Of a worker's processes SLUICE_TORTURE_IN=supervisor or =lane means only those, and SLUICE_TORTURE_ONCE=FILE only the
+ * first of them, which makes that file. */
 
 static void report(void) {
     const char *path = getenv("SLUICE_TORTURE_REPORT");
@@ -63,10 +66,20 @@ static void report(void) {
     (void)fclose(file);
 }
 
-__attribute__((constructor)) static void begin(void) {
+static bool is_meant(int argc, char **argv) {
+    const char *kind = getenv("SLUICE_TORTURE_IN"), *once = getenv("SLUICE_TORTURE_ONCE");
+    bool lane = false;
+    for (int i = 1; i < argc; i++) lane |= strcmp(argv[i], "--lane") == 0;
+    if (kind && strcmp(kind, lane ? "lane" : "supervisor") != 0) return false;
+    int file = once ? open(once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) : -1;
+    if (file >= 0) (void)close(file);
+    return !once || file >= 0;
+}
+
+__attribute__((constructor)) static void begin(int argc, char **argv) {
     const char *text = getenv("SLUICE_TORTURE");
     char *end;
-    if (!text) return;
+    if (!text || !is_meant(argc, argv)) return;
     unsigned long nth = strtoul(text, &end, 10);
     (void)atexit(report);
     alloc_begin(nth, *end == '+' ? ALLOC_ALL : 1);

@@ -3,8 +3,8 @@
 #   tests/run.sh torture [--all | --short] [--offline] [--tap] [filter]
 # --all: every allocation of every program; otherwise the first ones of each and some of the others, drawn from a seed that never
 # changes. --short: fewer still. --offline: without what needs Kafka, Postgres and a registry. --tap: as Test Anything
-# Protocol. filter: only programs whose name contains it: formats, stages, lane, ports, registry, store, kafka, commands.
-# Ends with "N passed, N failed, N skipped"; exit status 0 when none failed, 1 when one did, 2 when it could not be run.
+# Protocol. filter: only programs whose name contains it: formats, stages, lane, ports, registry, store, kafka, commands,
+# worker. Ends with "N passed, N failed, N skipped"; exit status 0 when none failed, 1 when one did, 2 when it could not be run.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build/asan
@@ -75,6 +75,7 @@ run registry "$tests/test_registry" $all
 [ $offline = yes ] || run store "$tests/test_store" $all # on a Postgres of its own
 [ $offline = yes ] || run kafka "$tests/test_kafka" $all # on a broker of its own
 run commands /usr/bin/python3 "$root/tests/torture/commands.py" "${options[@]}"
+[ $offline = yes ] || run worker /usr/bin/python3 "$root/tests/torture/worker.py" "${options[@]}"
 [ $programs -gt 0 ] || fail "no program matches '$filter'"
 if [ $tap = yes ]; then echo "1..$((passed + failed + skipped))"; else echo "$passed passed, $failed failed, $skipped skipped"; fi
 [ $failed = 0 ]
