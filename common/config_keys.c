@@ -176,7 +176,9 @@ const struct config_key config_keys[] = {
      .standard = "500ms",
      .minimum = 10 * MILLISECOND,
      .maximum = 10 * SECOND,
-     .help = "How long a batch waits for registries; what is not answered by then is asked again later."},
+     .help =
+         "How long a batch waits for registries, and 10 ms for one that did not answer the last time; what is not answered by "
+         "then is asked again later."},
     {.name = "registry.per-registry",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(registry.per_registry),
@@ -188,7 +190,7 @@ const struct config_key config_keys[] = {
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(registry.total),
      .standard = "64",
-     .minimum = 1,
+     .minimum = 4,
      .maximum = 1024,
      .help = "The most requests of one lane to all registries at once."},
 };

@@ -34,6 +34,7 @@ struct http_request {
     bool plain_http;    /* http:// and not https:// */
     bool allow_private; /* ADDRESS_PRIVATE too */
     size_t body_max;    /* of an answer with status 2xx; others: HTTP_ERROR_BODY_MAX at most */
+    uint64_t began_ms;  /* its owner's */
     /* Called from http_run when it is done; may start and cancel others, and may free the request after http_reset. */
     void (*done)(struct http_request *request);
 
@@ -51,8 +52,8 @@ struct http *http_new(const char *ca_bundle, unsigned connections, struct error 
 /* No request may be running. */
 void http_free(struct http *http);
 
-/* Begins a request whose first five members are set. `headers` are `count` lines "Name: value". `done` will be called, also
- * when the connection fails at once. Returns 0 or -1 (memory, or a URL that is none); then `done` is not called. */
+/* Begins a request whose first members, up to `done`, are set. `headers` are `count` lines "Name: value". `done` will be called,
+ * also when the connection fails at once. Returns 0 or -1 (memory, or a URL that is none); then `done` is not called. */
 int http_start(struct http *http, struct http_request *request, const char *url, const char *const *headers, size_t count,
                long timeout_ms);
 /* Stops a request that runs, without calling `done`, and frees what it holds; harmless otherwise. */

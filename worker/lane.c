@@ -295,14 +295,6 @@ static void consume(struct lane *lane, int wait_ms) {
     }
 }
 
-/* The group is served also while servers are away; and neither what the publisher is about to report nor a registry that is
- * still asked waits for records. */
-static int patience_ms(struct lane *lane, int wait_ms) {
-    struct registry *registry = lane->options.registry;
-    bool asked = registry->operations->tend(registry);
-    return (asked || lane_is_paused(lane) || shard_any_in_motion(lane)) && wait_ms > MOTION_WAIT_MS ? MOTION_WAIT_MS : wait_ms;
-}
-
 bool lane_step(struct lane *lane, int wait_ms) {
     bool busy = lane->revoking || lane->ending;
     lane_turn(lane);
@@ -323,6 +315,10 @@ bool lane_step(struct lane *lane, int wait_ms) {
     else
         assign(lane);
     if (lane->ending) return true;
-    consume(lane, patience_ms(lane, wait_ms));
+    struct registry *registry = lane->options.registry;
+    bool asking = registry->operations->tend(registry);
+    /* The group is served also while servers are away; and neither what the publisher is about to report nor a registry that is
+     * still asked waits for records. */
+    consume(lane, asking || lane_is_paused(lane) || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
     return !lane->failed;
 }

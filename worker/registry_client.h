@@ -3,9 +3,10 @@
  *   registry_http.c    one call: which questions are asked, how many at once, and what is left when the time is up
  *   registry_lookup.c  one question's way: ask, authenticate, ask again, answer
  *
- * A request that has not ended when its call's time is up may go on after it (it *lingers*), so that a registry
- * that needs more than one call's time to connect and to give a token is reached in the end. What it then finds is
- * remembered; anything else it says is too old to be told to a later call, which asks afresh. */
+ * A request that has not ended when its call's time is up may go on after it (it *lingers*), so that a registry that needs
+ * more than one call's time to connect and to give a token is reached in the end. What it then finds is remembered; anything
+ * else it says is too old to be told to a later call, which asks afresh. Between calls nobody waits, and no arena is there.
+ */
 #ifndef SLUICE_REGISTRY_CLIENT_H
 #define SLUICE_REGISTRY_CLIENT_H
 
@@ -16,7 +17,7 @@
 #include "registry_auth.h"
 #include "registry_cache.h"
 
-enum { REQUEST_MS = 10000, LINGERING_PER_HOST = 2, HOSTS_MAX = 1024, FAILURE_TEXT = 300 };
+enum { REQUEST_MS = 10000, LINGERING_PER_HOST = 4, HOSTS_MAX = 1024, FAILURE_TEXT = 300 };
 
 /* One question of the call, and the next that is equal to it. */
 struct waiter {
@@ -68,11 +69,15 @@ struct host {
     struct challenge challenge; /* the usual one of its 401s; CHALLENGE_NONE before the first. Its scope is not used */
     bool scoped;                /* `challenge` wants the usual scope, "repository:<name>:pull" */
     unsigned running;           /* requests, lingering ones too */
+    uint64_t silent_since_ms;   /* since when it is asked without an answer, or since that was counted as a failure */
+    uint64_t tried_ms;          /* until when it was left alone when it was last tried again */
     struct lookup *queue, **queue_end;
     /* of this call */
     bool wanted;
-    bool in_doubt; /* it gave no answer in the last call: this one waits for it a moment only */
-    unsigned asked, answered, failed, lingering;
+    bool in_doubt;   /* it gave no answer in the last call, and none in time since */
+    int patience_ms; /* how long it is waited for */
+    unsigned asked, answered, failed;
+    unsigned lingering;         /* requests that go on after the call, or were begun before it */
     char failure[FAILURE_TEXT]; /* the last one, for people */
     const char *endpoint;
     char name[]; /* as it is written in questions */
@@ -95,7 +100,7 @@ struct client {
     struct arena *call_arena;
     instant now;
     int wait_ms;
-    uint64_t deadline_ms;
+    uint64_t began_ms;
     unsigned hosts_wanted, lingering;
     uint64_t remembered; /* answers from the cache */
     size_t open;         /* lookups that somebody waits for */
@@ -116,8 +121,9 @@ struct finding {
 
 /* Appends it to its host's queue. */
 void host_enqueue(struct lookup *lookup);
-/* The registry gave a usable answer, or did not; `why` is kept for people. */
-void host_answered(struct host *host);
+/* The registry answered the request. That ends the doubt unless it took longer than a call waits: it would hold up each call. */
+void host_answered(struct client *client, struct host *host, const struct http_request *request);
+/* It gave no usable answer; `why` is kept for people. */
 void host_failed(struct host *host, const char *why);
 /* It asked to be left alone for so many seconds (-1: it did not say); answers all that are queued. */
 void host_is_busy(struct host *host, int64_t seconds);

@@ -1,4 +1,4 @@
-/* One call of the registry client: what is asked, how many requests at once, and what is left when the time is up. */
+/* One call of the registry client: what is asked, how many requests at once, and what goes on when the time is up. */
 #include "metrics.h"
 #include "registry_client.h"
 
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, CREDENTIALS_MAX = 32 * 1024 * 1024 };
+enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, PROBE_MS = 150, CREDENTIALS_MAX = 32 * 1024 * 1024 };
 
 uint64_t client_now_ms(void) {
     struct timespec now;
@@ -92,9 +92,14 @@ static void host_flush(struct host *host, const struct finding *finding, const c
     while (host->queue) lookup_end(host->queue, finding, "%s", detail);
 }
 
-void host_answered(struct host *host) {
+void host_answered(struct client *client, struct host *host, const struct http_request *request) {
     host->answered++;
-    breaker_succeed(&host->breaker);
+    if (client_now_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
+        breaker_succeed(&host->breaker);
+        host->in_doubt = false;
+        host->patience_ms = client->wait_ms;
+    } else
+        host->breaker = (struct breaker){.failures = 1};
 }
 
 void host_failed(struct host *host, const char *why) {
@@ -132,12 +137,25 @@ static void give_up(struct client *client, struct registry_question *question, c
     question_answer(client, question, &(struct finding){.answer = REGISTRY_UNREACHABLE}, client->now, why);
 }
 
-/* The first question of this call to it. All that a lane has to do waits for the call, so nobody waits for a registry that gave
- * no answer in the last one until it answers again: what needs longer lingers. */
+/* One question tries whether a host is back. The others are told what they were told before, as they are not asked either. */
+static bool host_is_tried(const struct host *host, uint64_t now_ms) {
+    return breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN;
+}
+
+/* The first question of this call to it. All that a lane has to do waits for the call, so a registry that gave no answer in the
+ * last one is waited for a moment only, until it answers in time again; a little longer for the one request that tries it after
+ * it was left alone. What needs longer lingers. */
 static void host_begin(struct client *client, struct host *host) {
     client->hosts_wanted++;
     host->wanted = true;
+    host->asked = host->answered = host->failed = 0;
+    host->lingering = host->running;
     host->in_doubt = host->breaker.failures > 0;
+    bool first_try = host_is_tried(host, client->began_ms) && host->tried_ms != host->breaker.until_ms;
+    if (first_try) host->tried_ms = host->breaker.until_ms;
+    int most = first_try ? PROBE_MS : DOUBT_MS;
+    host->patience_ms = host->in_doubt && client->wait_ms > most ? most : client->wait_ms;
+    if (first_try || !host->running) host->silent_since_ms = client->began_ms;
 }
 
 /* Answers the question at once, or lets it wait for a lookup: one of an equal question, one that lingers, or its own. */
@@ -180,7 +198,7 @@ static void admit(struct client *client, struct map *equal, struct registry_ques
 /* How many requests to the host there may be at once. No host may take so many that another one gets none: a dead one holds
  * them until the time is up. */
 static unsigned host_limit(const struct client *client, const struct host *host, uint64_t now_ms) {
-    if (breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN) return 1;
+    if (host_is_tried(host, now_ms)) return host->lingering + 1;
     unsigned share = client->options.total / (client->hosts_wanted ? client->hosts_wanted : 1);
     if (share > client->options.per_registry) share = client->options.per_registry;
     return share ? share : 1;
@@ -188,13 +206,8 @@ static unsigned host_limit(const struct client *client, const struct host *host,
 
 /* Asking on is in vain: everything so far in this call has failed. */
 static bool host_is_down(const struct host *host, uint64_t now_ms) {
-    unsigned enough = breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN ? 1 : BREAKER_FAILURES;
+    unsigned enough = host_is_tried(host, now_ms) ? 1 : BREAKER_FAILURES;
     return !host->answered && host->failed >= enough;
-}
-
-/* One question tries whether a host is back. The others are told what they were told before, as they are not asked either. */
-static bool host_is_tried(const struct host *host, uint64_t now_ms) {
-    return breaker_state(&host->breaker, now_ms) == BREAKER_HALF_OPEN;
 }
 
 /* Starts what the limits allow, one of each host in turn. */
@@ -222,25 +235,29 @@ static void start_queued(struct client *client) {
     }
 }
 
-/* Whether a request may go on into the next calls. Few may, so that dead registries do not take the room of living ones. */
-static bool may_linger(struct client *client, struct host *host) {
-    if (host->lingering >= LINGERING_PER_HOST || client->lingering >= client->options.total / 4) return false;
+/* Whether a request may go on after the call. Few may, so that dead registries do not take the room of living ones; and those
+ * that have lingered before leave room for a new one, so that a few that hang do not hide a registry that answers others. */
+static bool may_linger(struct client *client, struct host *host, bool again) {
+    unsigned most = again ? LINGERING_PER_HOST - 1 : LINGERING_PER_HOST;
+    if (host->lingering >= most || client->lingering >= client->options.total / 4) return false;
     host->lingering++;
     client->lingering++;
     return true;
 }
 
-static int host_wait_ms(const struct client *client, const struct host *host) {
-    return host->in_doubt && client->wait_ms > DOUBT_MS ? DOUBT_MS : client->wait_ms;
-}
-
 static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64_t now_ms) {
     bool queued = lookup->state == LOOKUP_QUEUED;
     struct finding finding = {.answer = queued && host_is_tried(lookup->host, now_ms) ? REGISTRY_BUSY : REGISTRY_UNREACHABLE};
-    char detail[512];
-    (void)snprintf(detail, sizeof detail,
-                   queued ? "%s was not asked within %d ms: other questions to it came first" : "%s did not answer within %d ms",
-                   lookup->host->name, host_wait_ms(client, lookup->host));
+    const struct host *host = lookup->host;
+    char detail[FAILURE_TEXT + 600];
+    if (host->in_doubt)
+        (void)snprintf(detail, sizeof detail, "%s did not answer the last time (%s), nor within %d ms now", host->name,
+                       host->failure, host->patience_ms);
+    else
+        (void)snprintf(detail, sizeof detail,
+                       queued ? "%s was not asked within %d ms: other questions to it came first"
+                              : "%s did not answer within %d ms",
+                       host->name, host->patience_ms);
     for (struct waiter *waiter = lookup->waiters; waiter; waiter = waiter->next)
         question_answer(client, waiter->question, &finding, client->now, detail);
     if (lookup->waiters) client->open--;
@@ -252,6 +269,7 @@ static void end_requests(struct client *client) {
     struct lookup *next;
     uint64_t now_ms = client_now_ms();
     client->lingering = 0;
+    for (struct host *host = client->hosts; host; host = host->next) host->lingering = 0;
     for (struct token_fetch *fetch = client->fetches; fetch; fetch = fetch->next)
         fetch->waiting = NULL; /* all of them end below */
     for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
@@ -262,46 +280,49 @@ static void end_requests(struct client *client) {
     struct token_fetch *next_fetch;
     for (struct token_fetch *fetch = client->fetches; fetch; fetch = next_fetch) {
         next_fetch = fetch->next;
-        if (!may_linger(client, fetch->host)) fetch_free(fetch);
+        if (!may_linger(client, fetch->host, false)) fetch_free(fetch);
     }
     for (struct lookup *lookup = client->lookups; lookup; lookup = next) {
         next = lookup->next;
+        bool again = lookup->lingering;
         lookup->lingering = true;
-        if (!may_linger(client, lookup->host)) lookup_free(lookup);
+        if (!may_linger(client, lookup->host, again)) lookup_free(lookup);
     }
 }
 
 /* A call in which a registry was asked and gave no answer at all counts as one failure, however many questions there were:
- * a registry that is only too slow for a large batch is not left alone for it. */
+ * a registry that is only too slow for a large batch is not left alone for it. Silence of one that is waited for less counts
+ * once it has lasted for a whole call's time. */
 static void end_hosts(struct client *client) {
     uint64_t now_ms = client_now_ms();
     for (struct host *host = client->hosts; host; host = host->next) {
-        if (host->asked && !host->answered) {
+        bool silent = host->wanted && !host->answered && (host->asked || host->running);
+        if (silent && (host->failed || now_ms >= host->silent_since_ms + (uint64_t)client->wait_ms)) {
             if (!host->failed && !host->in_doubt)
                 (void)snprintf(host->failure, sizeof host->failure, "no answer within %d ms", client->wait_ms);
             breaker_fail(&host->breaker, now_ms);
+            host->silent_since_ms = now_ms;
         }
-        host->asked = host->answered = host->failed = host->lingering = 0;
         host->wanted = false;
     }
     client->hosts_wanted = 0;
 }
 
-/* Does anybody wait for a registry that is not in doubt? */
-static bool is_worth_waiting(const struct client *client) {
-    for (const struct lookup *lookup = client->lookups; lookup; lookup = lookup->next)
-        if (lookup->waiters && !lookup->host->in_doubt) return true;
-    return false;
+/* How long the most patient of those who wait still does, in ms. */
+static int time_left_ms(const struct client *client) {
+    int patience_ms = 0;
+    for (const struct lookup *lookup = client->lookups; lookup && patience_ms < client->wait_ms; lookup = lookup->next)
+        if (lookup->waiters && lookup->host->patience_ms > patience_ms) patience_ms = lookup->host->patience_ms;
+    uint64_t until_ms = client->began_ms + (uint64_t)patience_ms, now_ms = client_now_ms();
+    return until_ms > now_ms ? (int)(until_ms - now_ms) : 0;
 }
 
 static void wait_for_answers(struct client *client) {
-    uint64_t doubt_ms = client->deadline_ms - (client->wait_ms > DOUBT_MS ? (uint64_t)(client->wait_ms - DOUBT_MS) : 0);
     for (;;) {
         start_queued(client);
-        uint64_t now_ms = client_now_ms(), until_ms = now_ms < doubt_ms ? doubt_ms : client->deadline_ms;
-        if (!client->open || !client->running || now_ms >= client->deadline_ms) return;
-        if (now_ms >= doubt_ms && !is_worth_waiting(client)) return;
-        http_run(client->http, (int)(until_ms - now_ms));
+        int left_ms = client->open && client->running ? time_left_ms(client) : 0;
+        if (!left_ms) return;
+        http_run(client->http, left_ms);
     }
 }
 
@@ -323,9 +344,9 @@ static void client_ask(struct registry *registry, struct arena *arena, struct re
     struct client *client = (struct client *)registry;
     client->call_arena = arena;
     client->now = now;
-    client->wait_ms = wait_ms;
+    client->wait_ms = wait_ms > 0 ? wait_ms : 0;
     client->remembered = 0;
-    client->deadline_ms = client_now_ms() + (uint64_t)(wait_ms > 0 ? wait_ms : 0);
+    client->began_ms = client_now_ms();
     if (client->running) http_run(client->http, 0); /* what lingers */
     struct map equal;
     map_init(&equal, arena);
@@ -343,6 +364,7 @@ static void client_ask(struct registry *registry, struct arena *arena, struct re
     wait_for_answers(client);
     end_requests(client);
     end_hosts(client);
+    client->call_arena = NULL;
     if (client->options.metrics) count_answers(client->options.metrics, questions, count, client->remembered);
 }
 

@@ -104,6 +104,7 @@ void lookup_end(struct lookup *lookup, const struct finding *finding, const char
 static bool start_request(struct client *client, struct host *host, struct http_request *request, const char *url,
                           const char *const *headers, size_t count) {
     if (http_start(client->http, request, url, headers, count, REQUEST_MS)) return false;
+    request->began_ms = client_now_ms();
     host->running++;
     client->running++;
     host->asked++;
@@ -230,7 +231,7 @@ static void fetch_done(struct http_request *request) {
     if (given) token_cache_put(client->tokens, &fetch->key, token, seconds, client_now_ms());
     bool busy = answered && request->status == 429;
     if (answered)
-        host_answered(host);
+        host_answered(client, host, request);
     else if (fetch->waiting)
         host_failed(host, request->outcome == HTTP_ANSWERED ? "its token server fails" : request->message);
     while (fetch->waiting) {
@@ -422,13 +423,14 @@ static void lookup_done(struct http_request *request) {
     host->running--;
     client->running--;
     if (answered && request->status < 500)
-        host_answered(host);
+        host_answered(client, host, request);
     else if (!lookup->lingering) {
         char why[64];
         (void)snprintf(why, sizeof why, "status %d", request->status);
         host_failed(host, answered ? why : request->message);
     }
     if (!lookup->waiters && !(answered && request->status == 200)) { /* nobody waits, and only what is found is remembered */
+        if (answered && request->status == 429) host_is_busy(host, retry_after(buf_slice(&request->headers), client->now));
         lookup_free(lookup);
     } else if (answered && request->status == 401) {
         on_unauthorized(lookup);

@@ -170,6 +170,10 @@ class Fake(socketserver.StreamRequestHandler):
             return self.answer(404)
         return self.found()
 
+    def do_slow_busy(self, _):
+        time.sleep(1.0)
+        return self.answer(429, Retry_After="20")
+
     def do_dead(self, _):
         time.sleep(30)
         return False

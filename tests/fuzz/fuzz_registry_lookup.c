@@ -228,7 +228,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     arena_init(&arena, 1 << 20);
     struct registry *registry = registry_http_new(&options, &error);
     REQUIRE(registry);
-    for (int i = 0; i < 7; i++) ask(registry, &arena);
+    for (int i = 0; i < 7; i++) {
+        ask(registry, &arena);
+        (void)registry->operations->tend(registry);
+    }
     registry->operations->free(registry);
     arena_release(&arena);
     return 0;
