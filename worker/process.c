@@ -11,13 +11,7 @@
 #include "log.h"
 #include "memory.h"
 
-enum {
-    DUE_LIMIT = 100 /* records wait for them */,
-    DUE_EVERY_MS = 1000,
-    DEATHS_OF_KILLER = 2,
-    LOGGED_ANSWERS = 8,
-    BATCH_WAIT_MS = 1000
-};
+enum { DUE_LIMIT = 100, DUE_EVERY_MS = 1000, DEATHS_OF_KILLER = 2, LOGGED_ANSWERS = 8, BATCH_WAIT_MS = 1000 };
 
 /* What goes through the stages as one batch. */
 struct portion {

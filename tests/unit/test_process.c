@@ -259,29 +259,29 @@ static void only_shards_that_are_behind_note_a_new_policy(void **state) {
 
 static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **state) {
     (void)state;
-    static struct promotion_row rows[200];
-    static char environments[200][16];
+    static struct promotion_row rows[100];
+    static char environments[100][16];
     own_all();
     world.now += 1000;
     assert_true(step());
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 100; i++) {
         (void)snprintf(environments[i], sizeof environments[i], "env-%zu", i);
         rows[i] = expired(i + 1, environments[i]);
     }
     world.due = rows;
-    world.due_count = 200;
+    world.due_count = 100;
     world.now += 1000;
     lane->next_look = world.now + 1000;
     process_due(lane);
     publisher();
-    assert_int_equal(world.rows, 200);
+    assert_int_equal(world.rows, 100);
     assert_int_equal(lane->next_due, world.now);
     world.due_count = 1;
     process_due(lane);
     publisher();
     assert_true(lane->next_due > world.now);
     world.due_count = 0;
-    assert_int_equal(metrics_get(&metrics, METRIC_EXPIRED), 201);
+    assert_int_equal(metrics_get(&metrics, METRIC_EXPIRED), 101);
 }
 
 /* The shard went while they were looked for. */
