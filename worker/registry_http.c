@@ -94,6 +94,7 @@ static void host_flush(struct host *host, const struct finding *finding, const c
 
 void host_answered(struct client *client, struct host *host, const struct http_request *request) {
     host->answered++;
+    if (request->status != 429) host->busy_count = 0;
     if (client_now_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
         breaker_succeed(&host->breaker);
         host->in_doubt = false;

@@ -397,6 +397,20 @@ static void a_registry_that_limits_the_rate_is_left_alone(void **state) {
     }
 }
 
+/* What was long ago is no reason to wait longer. */
+static void limits_of_the_rate_count_in_a_row_only(void **state) {
+    (void)state;
+    struct registry *client = new_client(NULL);
+    for (int seconds = 1; seconds <= 2; seconds++) {
+        struct registry_question question = ask_one(client, fake.host, "busy-unsaid/app");
+        assert_int_equal(question.again_at, NOW + seconds * (instant)1000000);
+        rest_ms(seconds * 1000 + 100);
+    }
+    assert_int_equal(ask_one(client, fake.host, "good/app").answer, REGISTRY_FOUND);
+    assert_int_equal(ask_one(client, fake.host, "busy-unsaid/app").again_at, NOW + (instant)1000000);
+    free_client(client);
+}
+
 /* ---- many at once ---- */
 
 static void connections_are_kept_and_limited(void **state) {
@@ -540,6 +554,7 @@ int main(void) {
         TEST(a_limit_of_the_rate_is_heeded_after_the_call),
         TEST(a_registry_that_comes_back_is_asked_again),
         TEST(a_registry_that_limits_the_rate_is_left_alone),
+        TEST(limits_of_the_rate_count_in_a_row_only),
         TEST(connections_are_kept_and_limited),
         TEST(a_dead_registry_cannot_take_all_the_requests),
         TEST(a_real_registry_is_asked_by_digest),
