@@ -53,7 +53,8 @@ class Progress:
 
 
 def has_sanitizer(pid):
-    return "libasan" in Path(f"/proc/{pid}/maps").read_text()
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return "libasan" in maps or "libtsan" in maps
 
 
 def check_memory(tap, lanes):
