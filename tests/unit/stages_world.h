@@ -72,13 +72,7 @@ static void fake_ask(struct registry *registry, struct arena *arena, struct regi
 
 static const struct store_operations store_operations = {.load = fake_load};
 static struct store store = {&store_operations};
-
-static bool fake_tend(struct registry *asked) {
-    (void)asked;
-    return false;
-}
-
-static const struct registry_operations registry_operations = {.ask = fake_ask, .tend = fake_tend};
+static const struct registry_operations registry_operations = {.ask = fake_ask};
 static struct registry registry = {&registry_operations};
 
 static struct arena arena; /* of the test */
