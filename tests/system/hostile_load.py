@@ -103,11 +103,11 @@ def send_large(brokers, prefix, project, artifact, count, rate):
     sender, sha = Sender(brokers, prefix), events.fresh_sha()
     event = events.build(project, large_manifest(sha, artifact))
     pace = Pace(rate)
-    key, headers, value, *place = event.record()
+    key, headers, value = event.record()
     for _ in range(count):  # each another event of another release, but not printed anew
         fresh = value.replace(sha.encode(), events.fresh_sha().encode()).replace(event.id.encode(), events.fresh_id().encode())
         pace.wait(sender)
-        sender.produce(event.topic, key, headers, fresh, *place)
+        sender.produce(event.topic, key, headers, fresh)
     sender.flush(300)
 
 
@@ -185,35 +185,36 @@ class Hostile:
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
             if SIZE != "short":
-                Aside(send_junk, *self.where(), JUNK_RATE * 30, JUNK_RATE).wait(900)
-                Aside(send_large, *self.where(), self.large, self.artifact, LARGE_RATE * 10, LARGE_RATE).wait(900)
-                self.work_off(300)
+                self.send_junk(JUNK_RATE * 30, JUNK_RATE)
+                self.send_large(LARGE_RATE * 10, LARGE_RATE)
 
     def quiet(self):
         time.sleep(QUIET)
 
     def junk(self):
-        Aside(send_junk, *self.where(), JUNK_RATE * PACED, JUNK_RATE).wait(900)
-        self.work_off(900)
+        self.send_junk(JUNK_RATE * PACED, JUNK_RATE)
 
     def a_flood_of_junk(self):
-        Aside(send_junk, *self.where(), JUNK, None).wait(900)
-        self.work_off(900)
+        self.send_junk(JUNK, None)
 
     def a_greedy_project(self):
         each = RATE / len(self.releases)
         Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, PACED).wait(PACED + 300)
         self.work_off(300)
 
+    def send_junk(self, count, rate):
+        Aside(send_junk, *self.where(), count, rate).wait(900)
+        self.work_off(900)
+
     def send_large(self, count, rate):
-        before = self.verified(self.large)
+        before = self.large_verified()
         Aside(send_large, *self.where(), self.large, self.artifact, count, rate).wait(900)
         self.work_off(900)
-        more = self.verified(self.large) - before
+        more = self.large_verified() - before
         self.tap.check(f"{count} large manifests are verified", more == count, f"{more} are")
 
-    def verified(self, project):
-        return self.sluice.rows("SELECT count(*) FROM release WHERE project = %s", project)[0][0]
+    def large_verified(self):
+        return self.sluice.rows("SELECT count(*) FROM release WHERE project = %s", self.large)[0][0]
 
     def large_manifests(self):
         self.send_large(LARGE_RATE * PACED, LARGE_RATE)
