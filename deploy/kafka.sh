@@ -106,12 +106,13 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=100
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=4194304
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 CONFIGURATION
+    # A group's first rebalance waits for the lanes of one worker: one that begins without them has them join a second later.
     # Of two lines with one key the last counts.
     if [ -f "$1/extra.properties" ]; then cat "$1/extra.properties" >>"$1/server.properties"; fi
     cat >"$1/log4j2.properties" <<CONFIGURATION
