@@ -283,6 +283,11 @@ static micros during_bisection(struct random *drawn, micros otherwise) {
     return otherwise;
 }
 
+/* So shortly before an event that it is processed before anybody looks at the store. */
+static micros before_an_event(struct random *drawn) {
+    return events[random_below(drawn, event_count)].at - random_between(drawn, 0, 900 * MS);
+}
+
 void plan_begin(void) {
     struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
     micros until = workload_ends() + 4 * SECOND;
@@ -295,6 +300,7 @@ void plan_begin(void) {
         *fault = (struct fault){.number = (int)i};
         draw(&drawn, fault, until);
         if (fault->kind == FAULT_DATABASE_AWAY && random_chance(&drawn, 50)) fault->at = during_bisection(&drawn, fault->at);
+        if (fault->kind == FAULT_DATABASE_OLDER && random_chance(&drawn, 60)) fault->at = before_an_event(&drawn);
         if (calm) {
             fault->kind = FAULT_DATABASE_OLDER;
             fault->at = until - random_between(&drawn, 0, 4 * SECOND);
