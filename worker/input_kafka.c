@@ -33,6 +33,8 @@ struct input_kafka {
     size_t shard_count, shard_room;
     struct outside *outside;
     size_t outside_count, outside_room;
+    struct input_end *ends;
+    size_t end_count, end_room;
 
     rd_kafka_message_t **messages; /* given to the lane, or on the way to it */
     size_t message_count, message_room;
@@ -117,7 +119,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 static void input_free_records(struct input *input) {
     struct input_kafka *kafka = self(input);
     for (size_t i = 0; i < kafka->message_count; i++) rd_kafka_message_destroy(kafka->messages[i]);
-    kafka->message_count = 0;
+    kafka->message_count = kafka->end_count = 0;
     kafka->headers.count = 0;
 }
 
@@ -132,8 +134,22 @@ static size_t appetite(const struct input_kafka *kafka, size_t limit, size_t byt
 
 static size_t size_of(const rd_kafka_message_t *message) { return message->len + message->key_len + 64; }
 
-/* Errors come as messages: they are taken out of those that have just come. Returns 0, or -1 for one that is not a
- * partition's alone. */
+static int note_end(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic, struct error *error) {
+    if (!reserve((void **)&kafka->ends, &kafka->end_room, kafka->end_count + 1, sizeof *kafka->ends)) return error_memory(error);
+    kafka->ends[kafka->end_count++] = (struct input_end){(uint32_t)message->partition, topic, (uint64_t)message->offset};
+    return 0;
+}
+
+static int note_outside(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic,
+                        struct error *error) {
+    if (!reserve((void **)&kafka->outside, &kafka->outside_room, kafka->outside_count + 1, sizeof *kafka->outside))
+        return error_memory(error);
+    kafka->outside[kafka->outside_count++] = (struct outside){(uint32_t)message->partition, topic};
+    return 0;
+}
+
+/* Errors come as messages, and so do ends: they are taken out of those that have just come. Returns 0, or -1 for one that is not
+ * a partition's alone. */
 static int sort_out(struct input_kafka *kafka, size_t first, struct error *error) {
     size_t kept = first;
     int result = 0;
@@ -145,11 +161,10 @@ static int sort_out(struct input_kafka *kafka, size_t first, struct error *error
             continue;
         }
         bool ours = message->rkt && find_topic(kafka, rd_kafka_topic_name(message->rkt), &topic);
-        if (ours && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-            if (reserve((void **)&kafka->outside, &kafka->outside_room, kafka->outside_count + 1, sizeof *kafka->outside))
-                kafka->outside[kafka->outside_count++] = (struct outside){(uint32_t)message->partition, topic};
-            else
-                result = error_memory(error);
+        if (ours && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            if (note_end(kafka, message, topic, error)) result = -1;
+        } else if (ours && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+            if (note_outside(kafka, message, topic, error)) result = -1;
         } else if (message->err != RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) { /* after that one the group revokes */
             result = kafka_client_fail(&kafka->client, error, message->err, rd_kafka_message_errstr(message), "consume %s%s%s",
                                        kafka->names[INPUT_BUILDS], " and ", kafka->names[INPUT_REQUESTS]);
@@ -320,8 +335,12 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
     if (result || make_records(kafka, error)) return -1;
     kafka->since_wake += kafka->message_count * kafka->usual_size;
     wake_fetcher(kafka);
-    if (!kafka->message_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
-    *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = kafka->records, .record_count = kafka->message_count};
+    if (!kafka->message_count && !kafka->end_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
+    *ret_event = (struct input_event){.kind = INPUT_RECORDS,
+                                      .records = kafka->records,
+                                      .record_count = kafka->message_count,
+                                      .ends = kafka->ends,
+                                      .end_count = kafka->end_count};
     return 0;
 }
 
@@ -374,6 +393,7 @@ static void input_free(struct input *input) {
     if (kafka->filled >= 0) (void)close(kafka->filled);
     free(kafka->shards);
     free(kafka->outside);
+    free(kafka->ends);
     free(kafka->messages);
     free(kafka->records);
     free(kafka->headers.all);

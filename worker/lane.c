@@ -235,7 +235,7 @@ static void from_time_to_time(struct lane *lane) {
     }
     if (now >= lane->next_settle) {
         lane->next_settle = now + SETTLE_MS;
-        shard_settle(lane);
+        process_quiet(lane);
     }
 }
 
@@ -275,6 +275,7 @@ static void consume(struct lane *lane, int wait_ms) {
     case INPUT_RECORDS:
         if (event.record_count == limit) lane->batch_records = limit * 2;
         if (event.record_count) process_records(lane, event.records, event.record_count);
+        shard_pass(lane, event.ends, event.end_count);
         input->operations->free_records(input);
         break;
     case INPUT_ASSIGNED:

@@ -54,7 +54,7 @@ struct lane_shard {
     uint64_t not_before, deadline; /* by the lane's clock, ms */
     uint64_t epoch, sequence, control_version;
     struct digest head;
-    uint64_t position[INPUT_TOPICS + 1];
+    uint64_t position[INPUT_TOPICS + 1], position_stored[INPUT_TOPICS + 1];
     instant now_at;
     struct settled settled[OUTPUT_TOPICS];  /* as the publisher has reported */
     uint64_t settled_stored[OUTPUT_TOPICS]; /* sequences as the store has them */
@@ -136,8 +136,9 @@ void shard_retake(struct lane *lane, uint32_t shard, uint64_t delay_ms, const ch
 void shard_stop(struct lane *lane, uint32_t shard, const char *reason);
 /* Compares epochs with the store; finds lost shards, and stopped ones that an operator has resumed. */
 void shard_look(struct lane *lane);
-/* Writes `settled` of quiet shards. */
-void shard_settle(struct lane *lane);
+/* Moves positions to the ends of logs behind which there is nothing but what ends transactions: once retention has removed that,
+ * a position before it would look as if records were lost. */
+void shard_pass(struct lane *lane, const struct input_end *ends, size_t count);
 bool shard_all_away(const struct lane *lane);
 /* Some shard waits for the publisher or for its turn to be taken over. */
 bool shard_any_in_motion(const struct lane *lane);
@@ -151,5 +152,7 @@ void process_due(struct lane *lane);
 void process_skipped(struct lane *lane);
 /* A new control version concerns every waiting promotion: notes it in all owned shards. */
 void process_control(struct lane *lane);
+/* Writes how far quiet shards are read and their results settled, if they have come further than the store knows. */
+void process_quiet(struct lane *lane);
 
 #endif

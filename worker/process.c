@@ -20,6 +20,7 @@ struct portion {
     struct promotion_row *due;
     size_t due_count;
     bool control; /* no items: only the new control version, for all owned shards */
+    bool quiet;   /* no items: how far shards have come since their last batch */
     bool refuse;  /* its one record could not be committed as it is */
     bool dead;    /* its one record kills lanes: it is not read */
 };
@@ -78,6 +79,12 @@ static void add_record(struct lane *lane, struct batch *batch, const struct reco
     batch->items[batch->item_count++] = (struct item){.shard = part, .record = record};
 }
 
+static bool is_stored(const struct lane_shard *s) {
+    for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
+        if (s->settled[topic].sequence != s->settled_stored[topic]) return false;
+    return memcmp(s->position, s->position_stored, sizeof s->position) == 0;
+}
+
 static int fill(struct lane *lane, struct batch *batch, const struct portion *portion, struct error *error) {
     memcpy(batch->topics, lane->options.topics, sizeof batch->topics);
     batch->installation_shards = lane->options.shards;
@@ -88,6 +95,8 @@ static int fill(struct lane *lane, struct batch *batch, const struct portion *po
     for (size_t i = 0; i < portion->record_count; i++) add_record(lane, batch, &portion->records[i]);
     for (uint32_t n = 0; portion->control && n < lane->options.shards; n++)
         if (lane->shards[n].control_version != lane->control_version) (void)part_of(lane, batch, n);
+    for (uint32_t n = 0; portion->quiet && n < lane->options.shards; n++)
+        if (!is_stored(&lane->shards[n])) (void)part_of(lane, batch, n);
     for (size_t i = 0; i < batch->shard_count; i++) lane->shards[batch->shards[i].shard].in_batch = NULL;
     return 0;
 }
@@ -260,6 +269,7 @@ static void committed(struct lane *lane, struct batch *batch) {
         s->now_at = batch->now;
         s->control_version = batch->control_version;
         memcpy(s->position, part->position, sizeof s->position);
+        memcpy(s->position_stored, part->position, sizeof s->position_stored);
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
         if (s->skipped && !has_killer_ahead(s)) {
             s->skipped = false;
@@ -486,4 +496,11 @@ void process_control(struct lane *lane) {
         behind |= s->state == SHARD_OWNED && s->control_version != lane->control_version;
     }
     if (behind) process(lane, &(struct portion){.control = true});
+}
+
+void process_quiet(struct lane *lane) {
+    bool behind = false;
+    for (uint32_t n = 0; n < lane->options.shards; n++)
+        behind |= lane->shards[n].state == SHARD_OWNED && !is_stored(&lane->shards[n]);
+    if (behind) process(lane, &(struct portion){.quiet = true});
 }

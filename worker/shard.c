@@ -112,6 +112,7 @@ static int take_row(struct lane *lane, struct lane_shard *s, const struct shard_
     s->control_version = row->control_version;
     s->now_at = row->now_at;
     memcpy(s->position, row->position, sizeof s->position);
+    memcpy(s->position_stored, row->position, sizeof s->position_stored);
     memcpy(s->settled, row->settled, sizeof s->settled);
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = row->settled[topic].sequence;
     s->crash_topic = row->crash_topic;
@@ -324,21 +325,11 @@ void shard_look(struct lane *lane) {
     arena_release(&arena);
 }
 
-void shard_settle(struct lane *lane) {
-    struct store *store = lane->options.store;
-    for (uint32_t n = 0; n < lane->options.shards; n++) {
-        struct lane_shard *s = &lane->shards[n];
-        struct error error = {0};
-        bool same = true;
-        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) same &= s->settled[topic].sequence == s->settled_stored[topic];
-        if (s->state != SHARD_OWNED || same) continue;
-        if (store->operations->settle(store, n, s->epoch, lane->options.owner, s->settled, &error)) {
-            if (error.kind == ERROR_FENCED)
-                shard_retake(lane, n, 100 + lane_random(lane, 900), "another lane has taken it over");
-            else
-                lane_pause(lane, "settle-failed", &error);
-            return;
-        }
-        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = s->settled[topic].sequence;
+void shard_pass(struct lane *lane, const struct input_end *ends, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct lane_shard *s = &lane->shards[ends[i].shard];
+        /* What was given and not processed is fetched again. */
+        if (lane->reassign || s->state != SHARD_OWNED || s->skipped) continue;
+        if (ends[i].offset > s->position[ends[i].topic]) s->position[ends[i].topic] = ends[i].offset;
     }
 }

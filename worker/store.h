@@ -221,9 +221,6 @@ struct store_operations {
     /* Release: removes one's own ids (no others) and writes `settled`. */
     int (*release)(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                    const struct slice *ids, size_t id_count, const struct settled settled[OUTPUT_TOPICS], struct error *error);
-    /* Writes `settled` of a quiet shard. */
-    int (*settle)(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                  const struct settled settled[OUTPUT_TOPICS], struct error *error);
     /* Writes down that `topic` and `offset` is about to be read with caution; crash_count becomes 0 when it is another one. */
     int (*suspect)(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                    enum input_topic topic, uint64_t offset, struct error *error);

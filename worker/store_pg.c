@@ -10,7 +10,6 @@ PG_STATEMENT(shard_take);
 PG_STATEMENT(shard_unblock);
 PG_STATEMENT(shard_drop_ids);
 PG_STATEMENT(shard_release);
-PG_STATEMENT(shard_settle);
 PG_STATEMENT(shard_suspect);
 PG_STATEMENT(shard_stop);
 PG_STATEMENT(shard_epochs);
@@ -143,13 +142,6 @@ static int store_release(struct store *store, uint32_t shard, uint64_t epoch, co
     return run_by_owner(&batch, shard, error);
 }
 
-static int store_settle(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                        const struct settled settled[OUTPUT_TOPICS], struct error *error) {
-    struct store_batch batch = {.store = store_pg_of(store)};
-    put_settled(by_owner(&batch, &shard_settle, shard, epoch, owner), settled);
-    return run_by_owner(&batch, shard, error);
-}
-
 static int store_suspect(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                          enum input_topic topic, uint64_t offset, struct error *error) {
     struct store_batch batch = {.store = store_pg_of(store)};
@@ -204,7 +196,6 @@ static const struct store_operations operations = {
     .take = store_take,
     .drop_ids = store_drop_ids,
     .release = store_release,
-    .settle = store_settle,
     .suspect = store_suspect,
     .stop = store_stop,
     .epochs = store_epochs,

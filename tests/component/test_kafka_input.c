@@ -3,11 +3,12 @@
 #include "kafka.h"
 #include "text.h"
 
+#include <librdkafka/rdkafka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka wants the four above first */
+/* cmocka wants these first */
 #include <cmocka.h>
 
 #include "broker.h"
@@ -61,6 +62,26 @@ static void send_records(const struct kafka_options *options, enum kafka_topic t
     assert_int_equal(landed, partition);
     free(value);
     kafka_producer_free(producer);
+}
+
+/* Two records in a transaction, behind which stands what ends it. */
+static void send_transaction(const struct kafka_options *options, enum kafka_topic topic, int32_t partition) {
+    char why[256] = "", name[KAFKA_TOPIC_MAX + 1];
+    MUST(kafka_topic_name(options, topic, name, &error));
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    (void)rd_kafka_conf_set(conf, "bootstrap.servers", options->bootstrap_servers, why, sizeof why);
+    (void)rd_kafka_conf_set(conf, "transactional.id", name, why, sizeof why);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (!rk) fail_msg("%s", why);
+    rd_kafka_error_t *failed = rd_kafka_init_transactions(rk, 20000);
+    if (!failed) failed = rd_kafka_begin_transaction(rk);
+    for (int i = 0; i < 2 && !failed; i++)
+        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(name), RD_KAFKA_V_PARTITION(partition),
+                                           RD_KAFKA_V_VALUE("one", 3), RD_KAFKA_V_END),
+                         RD_KAFKA_RESP_ERR_NO_ERROR);
+    if (!failed) failed = rd_kafka_commit_transaction(rk, 20000);
+    if (failed) fail_msg("%s", rd_kafka_error_string(failed));
+    rd_kafka_destroy(rk);
 }
 
 static struct input_position position_of(uint32_t shard, uint64_t builds, uint64_t requests) {
@@ -120,6 +141,38 @@ static void records_come_from_the_given_positions_and_again_after_another_assign
         next[INPUT_BUILDS][1] = 5, next[INPUT_REQUESTS][1] = 6, next[INPUT_REQUESTS][3] = 1;
         if (round % 2) expect_records(input, 1 + 3, next);
     }
+    input->operations->free(input);
+}
+
+/* Until the end of the builds of shard 0 is told; returns its offset. */
+static uint64_t await_end(struct input *input, size_t *records) {
+    for (long end = broker_ms() + 30000; broker_ms() < end;) {
+        struct input_event event;
+        MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
+        *records += event.record_count;
+        for (size_t i = 0; event.kind == INPUT_RECORDS && i < event.end_count; i++)
+            if (event.ends[i].topic == INPUT_BUILDS && event.ends[i].shard == 0) return event.ends[i].offset;
+    }
+    fail_msg("no end was told");
+    return 0;
+}
+
+static void the_end_of_a_log_is_told_and_what_ends_transactions_is_below_it(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    send_transaction(&options, KAFKA_BUILDS, 0);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    const struct input_position start = position_of(0, 0, 0);
+    MUST(input->operations->assign(input, &start, 1, &error));
+    size_t records = 0;
+    assert_int_equal(await_end(input, &records), 3);
+    assert_int_equal(records, 2);
+    const struct input_position end = position_of(0, 3, 0);
+    MUST(input->operations->assign(input, &end, 1, &error));
+    assert_int_equal(await_end(input, &records), 3); /* told again to whom begins there */
+    assert_int_equal(records, 2);
     input->operations->free(input);
 }
 
@@ -300,6 +353,7 @@ static void a_second_process_of_the_same_name_fences_the_first(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
+        cmocka_unit_test(the_end_of_a_log_is_told_and_what_ends_transactions_is_below_it),
         cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
         cmocka_unit_test(a_queue_that_was_full_is_filled_again_at_once),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),

@@ -22,7 +22,7 @@ const struct deviation_row deviations[DEVIATIONS] = {
                 FAULT_LATE_COMMIT},
     [NO_RETAKE] = {"no-retake", "a lane does not take back what it lost while the group gives it the shard", "enter", 2, 1, 1, 0},
     [ONE_CURSOR] = {"one-cursor", "one cursor for both output topics", "take_tail", 1, 4, 2, 0},
-    [EARLY_RETENTION] = {"early-retention", "retention is shorter than `settled` is late", "shard_settle", 2, 1, 1,
+    [EARLY_RETENTION] = {"early-retention", "retention is shorter than `settled` is late", "process_quiet", 2, 1, 1,
                          FAULT_RETENTION},
     [NO_FENCE] = {"no-fence", "other ids are not fenced", "fence", 2, 1, 1, 0},
     [RESUME_RELEASED] = {"resume-released", "a lane goes on with a shard when it does not hear of its release", "drained", 2, 1,

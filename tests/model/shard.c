@@ -115,14 +115,14 @@ static void look(struct model *model, const struct world *now, unsigned lane, un
     offer(model, &next, FAULT_NONE, "%c: finds shard %u taken by another, forgets it (shard_look)", lane_name(lane), shard);
 }
 
-/* shard_settle(). Without retention nobody would see a difference. */
+/* process_quiet(): a commit without rows. Without retention nobody would see a difference. */
 static void settle(struct model *model, const struct world *now, unsigned lane, unsigned shard) {
     const struct lane_shard *s = &now->lanes[lane].shards[shard];
     if (!model->fault[FAULT_RETENTION] || s->state != SHARD_OWNED || s->publish != PUBLISH_READY) return;
     struct world next = *now;
     store_settle(model, &next, lane, shard);
     if (!memcmp(&next.rows[shard], &now->rows[shard], sizeof next.rows[shard])) return;
-    offer(model, &next, FAULT_NONE, "%c: writes how far shard %u is settled (shard_settle)", lane_name(lane), shard);
+    offer(model, &next, FAULT_NONE, "%c: writes how far shard %u is settled (process_quiet)", lane_name(lane), shard);
 }
 
 /* shard_revoke_all(): the lane hears that the shard is another's. ORDER_DRAIN, or ORDER_FORGET. */

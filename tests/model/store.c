@@ -58,7 +58,7 @@ void store_release(const struct model *model, struct world *world, unsigned lane
     write_settled(model, world, lane, shard);
 }
 
-/* shard_settle.sql */
+/* commit_fence.sql, and nothing else of a commit. */
 void store_settle(const struct model *model, struct world *world, unsigned lane, unsigned shard) {
     if (world->lanes[lane].shards[shard].current) write_settled(model, world, lane, shard);
 }

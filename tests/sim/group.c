@@ -31,6 +31,8 @@ struct member {
     uint64_t next[INPUT_TOPICS + 1][SHARDS_MAX];
     struct record taken[TAKE_MAX];
     uint32_t told[SHARDS_MAX];
+    struct input_end ends[INPUT_TOPICS * SHARDS_MAX];
+    uint64_t told_end[INPUT_TOPICS + 1][SHARDS_MAX]; /* and one: 0 is none */
 };
 
 struct in_log in_logs[INPUT_TOPICS + 1][SHARDS_MAX];
@@ -59,6 +61,8 @@ void in_log_append(enum input_topic topic, uint32_t shard, struct record *record
 void in_log_append_marker(enum input_topic topic, uint32_t shard) {
     struct in_log *log = &in_logs[topic][shard];
     *KEEP_ADD(log->records, log->count, log->room) = (struct record){.topic = INPUT_NONE};
+    for (unsigned i = 0; i < world.lane_count; i++)
+        if (members[i].fetches[shard]) fleet_signal(&members[i]);
 }
 
 void in_log_recreate(enum input_topic topic, uint32_t shard) {
@@ -319,6 +323,19 @@ static size_t take_records(struct member *member, size_t limit) {
     return count;
 }
 
+/* Partitions whose end it has come to since it was last told. */
+static size_t tell_ends(struct member *member) {
+    size_t count = 0;
+    for (uint32_t shard = 0; shard < world.shard_count; shard++)
+        for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS && member->fetches[shard]; topic++) {
+            uint64_t next = member->next[topic][shard];
+            if (next != in_logs[topic][shard].count || member->told_end[topic][shard] == next + 1) continue;
+            member->told_end[topic][shard] = next + 1;
+            member->ends[count++] = (struct input_end){shard, topic, next};
+        }
+    return count;
+}
+
 static bool has_something(const struct member *member) {
     if (is_called(member)) return true;
     for (uint32_t shard = 0; shard < world.shard_count; shard++)
@@ -338,8 +355,11 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     if (!has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
     if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
-    if (!tell_group(lane, member, ret_event) && !tell_outside(member, ret_event))
+    if (!tell_group(lane, member, ret_event) && !tell_outside(member, ret_event)) {
         ret_event->record_count = take_records(member, limit);
+        ret_event->ends = member->ends;
+        ret_event->end_count = random_chance(&world.group, 70) ? tell_ends(member) : 0;
+    }
     for (size_t i = 0; i < ret_event->record_count && tracing(); i++)
         trace("lane%u polls %s %u/%llu", lane->number, topic_text(member->taken[i].topic), member->taken[i].shard,
               (unsigned long long)member->taken[i].offset);
@@ -359,8 +379,10 @@ static int sim_assign(struct input *input, const struct input_position *position
     for (size_t i = 0; i < count; i++) {
         uint32_t shard = positions[i].shard;
         member->fetches[shard] = true;
-        for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
+        for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
             member->next[topic][shard] = positions[i].position[topic];
+            member->told_end[topic][shard] = 0;
+        }
     }
     if (member->revoked) {
         trace("lane%u has given its shards back", lane->number);

@@ -9,7 +9,6 @@
     X(TAKE, "store.take")                                                                                                        \
     X(DROP_IDS, "store.drop_ids")                                                                                                \
     X(RELEASE, "store.release")                                                                                                  \
-    X(SETTLE, "store.settle")                                                                                                    \
     X(SUSPECT, "store.suspect")                                                                                                  \
     X(STOP, "store.stop")                                                                                                        \
     X(EPOCHS, "store.epochs")                                                                                                    \

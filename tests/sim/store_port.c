@@ -124,13 +124,6 @@ static int sim_release(struct store *store, uint32_t shard, uint64_t epoch, cons
     return apply(lane_of(store), OP_RELEASE, write, error);
 }
 
-static int sim_settle(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                      const struct settled settled[OUTPUT_TOPICS], struct error *error) {
-    struct write *write = by_owner(WRITE_SETTLE, shard, epoch, owner);
-    memcpy(write->settled, settled, sizeof write->settled);
-    return apply(lane_of(store), OP_SETTLE, write, error);
-}
-
 static int sim_suspect(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                        enum input_topic topic, uint64_t offset, struct error *error) {
     struct write *write = by_owner(WRITE_SUSPECT, shard, epoch, owner);
@@ -319,7 +312,6 @@ const struct store_operations sim_store_operations = {.installation = sim_instal
                                                       .take = sim_take,
                                                       .drop_ids = sim_drop_ids,
                                                       .release = sim_release,
-                                                      .settle = sim_settle,
                                                       .suspect = sim_suspect,
                                                       .stop = sim_stop,
                                                       .epochs = sim_epochs,

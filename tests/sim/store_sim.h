@@ -53,7 +53,7 @@ extern struct db db;
 extern const unsigned char store_sim_installation[16];
 
 /* A write, copied out of the lane's memory: it may come to pass after the lane has died. */
-enum write_kind { WRITE_TAKE, WRITE_DROP_IDS, WRITE_RELEASE, WRITE_SETTLE, WRITE_SUSPECT, WRITE_STOP, WRITE_COMMIT };
+enum write_kind { WRITE_TAKE, WRITE_DROP_IDS, WRITE_RELEASE, WRITE_SUSPECT, WRITE_STOP, WRITE_COMMIT };
 
 struct write {
     enum write_kind kind;

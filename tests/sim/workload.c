@@ -261,13 +261,18 @@ static void note_sent(const struct event *e, int number) {
     *KEEP_ADD(sent[e->topic][e->shard], sent_count[e->topic][e->shard], sent_room[e->topic][e->shard]) = number;
 }
 
+static void mark(void *argument) {
+    const struct event *e = argument;
+    if (closed[e->topic][e->shard]) return;
+    in_log_append_marker(e->topic, e->shard);
+    note_sent(e, MARKER);
+}
+
 static void send(void *argument) {
     struct event *e = argument;
     if (world.spec->without_event[e->number] || closed[e->topic][e->shard]) return;
-    for (unsigned i = 0; i < e->markers_before; i++) {
-        in_log_append_marker(e->topic, e->shard);
-        note_sent(e, MARKER);
-    }
+    for (unsigned i = 0; i < e->markers_before; i++) mark(e);
+    if (e->marker_behind) world_at(world.now + 2 * MS, mark, e);
     e->offset = in_logs[e->topic][e->shard].count;
     e->sent = true;
     note_sent(e, e->number);
@@ -323,6 +328,7 @@ void workload_begin(void) {
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
         if (transactional && random_chance(&upstream, 40)) e->markers_before = 1 + (unsigned)random_below(&upstream, 2);
+        e->marker_behind = transactional && random_chance(&upstream, 40);
         if (i == rest.from) world_at(e->at, weeks_pass, NULL);
         world_at(e->at, send, e);
         at += random_chance(&drawn, 65) ? random_between(&drawn, 0, 4 * MS) : random_between(&drawn, 0, 2500 * MS);

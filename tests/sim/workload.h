@@ -40,7 +40,8 @@ struct event {
     instant time, expires_at;
     int identity;            /* the number of the first event of this id */
     int content;             /* distinguishes contents of one id */
-    unsigned markers_before; /* its producer upstream is transactional: offsets before it that have no record */
+    unsigned markers_before; /* its producer upstream is transactional: offsets before it that have no record, */
+    bool marker_behind;      /* and one behind it, a little later */
     enum input_topic topic;
     uint32_t shard;
     uint64_t offset;

@@ -137,7 +137,6 @@ static int use(void *state, struct error *error) {
         do_->due(u->store, &u->arena, &shard, 1, facts.ret_now + 1000000, 1, &due, &due_count, error) ||
         do_->ledger(u->store, &u->arena, 0, row.sequence, row.sequence + 1, 10, &rows, &row_count, error) ||
         do_->suspect(u->store, 0, row.epoch, world->owner, INPUT_BUILDS, 5, error) ||
-        do_->settle(u->store, 0, row.epoch, world->owner, row.settled, error) ||
         do_->drop_ids(u->store, 0, row.epoch, world->owner, other_ids, 2, error) ||
         do_->take(u->store, 3, world->owner, ids, 2, &u->arena, &other, error) ||
         do_->stop(u->store, 3, other.epoch, world->owner, SLICE("a test"), error) ||

@@ -22,7 +22,7 @@ enum { SHARDS = 2, RECORDS_MAX = 32, ROWS_MAX = 128, PROMOTIONS_MAX = 32, WRITER
 #define OPERATIONS(X) \
     X(poll, input) X(assign, input) X(partitions, input) \
     X(init, output) X(fence, output) X(begin, output) X(produce, output) X(commit, output) X(tails, output) \
-    X(installation, store) X(take, store) X(drop_ids, store) X(release, store) X(settle, store) X(suspect, store) \
+    X(installation, store) X(take, store) X(drop_ids, store) X(release, store) X(suspect, store) \
     X(stop, store) X(epochs, store) X(load, store) X(due, store) X(control, store) X(write, store) X(ledger, store) \
     X(ask, registry)
 /* clang-format on */

@@ -102,15 +102,6 @@ static int fake_release(struct store *store, uint32_t shard, uint64_t epoch, con
     return world_fails(DO_store_release, true, error) ? -1 : 0;
 }
 
-static int fake_settle(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                       const struct settled settled[OUTPUT_TOPICS], struct error *error) {
-    (void)store;
-    if (world_fails(DO_store_settle, false, error)) return -1;
-    if (!is_owner(shard, epoch, owner)) return fenced(error);
-    memcpy(world.shards[shard].settled, settled, sizeof world.shards[shard].settled);
-    return world_fails(DO_store_settle, true, error) ? -1 : 0;
-}
-
 static int fake_suspect(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                         enum input_topic topic, uint64_t offset, struct error *error) {
     struct shard_row *row = &world.shards[shard];
@@ -394,7 +385,6 @@ static const struct store_operations store_operations = {.installation = fake_in
                                                          .take = fake_take,
                                                          .drop_ids = fake_drop_ids,
                                                          .release = fake_release,
-                                                         .settle = fake_settle,
                                                          .suspect = fake_suspect,
                                                          .stop = fake_stop,
                                                          .epochs = fake_epochs,

@@ -23,7 +23,7 @@ static struct {
     uint64_t now;
     struct input_event event; /* of the next poll */
     enum error_kind poll_fails, assign_fails, load_fails, brokers_fail;
-    unsigned polls, frees, assigns, looks, broker_looks, dues, reports, settles, control_reads;
+    unsigned polls, frees, assigns, looks, broker_looks, dues, reports, control_reads;
     size_t assigned, reported; /* shards */
     size_t limit;              /* of the last poll */
     uint64_t first_position;
@@ -35,6 +35,7 @@ static struct {
     bool control_fails, control_overflows; /* the latter: its policy needs more memory than it may */
     uint64_t epoch;
     size_t commits, rows, commit_shards; /* commit_shards: of the last one */
+    struct commit_shard first_shard;     /* the same */
     struct {
         enum result_kind kind;
         uint64_t offset;
@@ -190,13 +191,6 @@ static int fake_release(struct store *store, uint32_t shard, uint64_t epoch, con
     return 0;
 }
 
-static int fake_settle(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                       const struct settled settled[OUTPUT_TOPICS], struct error *error) {
-    (void)store, (void)shard, (void)epoch, (void)owner, (void)settled, (void)error;
-    world.settles++;
-    return 0;
-}
-
 static int fake_stop(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                      struct slice reason, struct error *error) {
     (void)store, (void)shard, (void)epoch, (void)owner, (void)error;
@@ -224,6 +218,7 @@ static int fake_commit(struct store *store, const struct commit *commit, struct 
     }
     world.commits++;
     world.commit_shards = commit->shard_count;
+    world.first_shard = commit->shards[0];
     world.rows += commit->row_count;
     return 0;
 }
@@ -240,7 +235,6 @@ static const struct input_operations input_operations = {.poll = fake_poll,
 static const struct store_operations store_operations = {.take = fake_take,
                                                          .suspect = fake_suspect,
                                                          .release = fake_release,
-                                                         .settle = fake_settle,
                                                          .stop = fake_stop,
                                                          .epochs = fake_epochs,
                                                          .load = fake_load,

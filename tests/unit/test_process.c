@@ -285,6 +285,44 @@ static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **st
 }
 
 /* The shard went while they were looked for. */
+static void how_far_quiet_shards_are_is_committed_once_and_without_rows(void **state) {
+    (void)state;
+    own_all();
+    process_quiet(lane);
+    assert_int_equal(world.commits, 0);
+    lane->shards[0].settled[OUTPUT_RESULTS].sequence = 40;
+    lane->shards[0].position[INPUT_BUILDS] += 3;
+    process_quiet(lane);
+    publisher();
+    assert_true(step());
+    process_quiet(lane);
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(world.rows, 0);
+    assert_int_equal(world.commit_shards, 1);
+    assert_int_equal(world.first_shard.settled[OUTPUT_RESULTS].sequence, 40);
+    assert_int_equal(world.first_shard.new_position[INPUT_BUILDS], lane->shards[0].position[INPUT_BUILDS]);
+    assert_int_equal(world.first_shard.new_sequence, world.first_shard.sequence);
+    assert_int_equal(lane->free_count, LANE_BATCHES);
+}
+
+static void how_far_quiet_shards_are_is_committed_later_when_the_store_is_away(void **state) {
+    (void)state;
+    own_all();
+    lane->shards[1].settled[OUTPUT_DEAD_LETTER].sequence = 7;
+    world.commit_fails = ERROR_UNAVAILABLE;
+    process_quiet(lane);
+    assert_true(lane_is_paused(lane));
+    world.now += 60000;
+    process_quiet(lane);
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(world.first_shard.shard, 1);
+    lane->shards[1].settled[OUTPUT_DEAD_LETTER].sequence = 8;
+    world.commit_fails = ERROR_FENCED;
+    process_quiet(lane);
+    assert_int_equal(lane->shards[1].state, SHARD_FORGETTING);
+    assert_int_equal(lane->shards[0].state, SHARD_OWNED);
+}
+
 static void a_promotion_of_a_shard_that_is_gone_stays_due(void **state) {
     (void)state;
     static struct promotion_row row;
@@ -321,6 +359,8 @@ int main(void) {
         TEST(a_batch_that_meets_a_new_policy_is_loaded_again_with_it),
         TEST(a_policy_that_needs_too_much_memory_is_not_the_records_fault),
         TEST(only_shards_that_are_behind_note_a_new_policy),
+        TEST(how_far_quiet_shards_are_is_committed_once_and_without_rows),
+        TEST(how_far_quiet_shards_are_is_committed_later_when_the_store_is_away),
         TEST(a_promotion_of_a_shard_that_is_gone_stays_due),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);

@@ -21,9 +21,9 @@ static struct {
     const char *stopped;   /* why the row is stopped */
     enum input_topic crash_topic;
     unsigned crash_count;
-    unsigned takes, releases, settles, stops, looks;
+    unsigned takes, releases, stops, looks;
     size_t dropped;         /* ids */
-    struct settled settled; /* of the results topic, as released or settled last */
+    struct settled settled; /* of the results topic, as released last */
     char reason[300];
     struct store_epoch row; /* what a look finds in every shard */
 } world;
@@ -73,15 +73,6 @@ static int fake_release(struct store *store, uint32_t shard, uint64_t epoch, con
     return 0;
 }
 
-static int fake_settle(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
-                       const struct settled settled[OUTPUT_TOPICS], struct error *error) {
-    (void)store, (void)shard, (void)epoch, (void)owner;
-    world.settles++;
-    if (outcome(error)) return -1;
-    world.settled = settled[OUTPUT_RESULTS];
-    return 0;
-}
-
 static int fake_stop(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER],
                      struct slice reason, struct error *error) {
     (void)store, (void)shard, (void)epoch, (void)owner;
@@ -104,12 +95,8 @@ static int fake_epochs(struct store *store, struct store_epoch *shards, size_t c
 
 static uint64_t fake_now(struct lane_clock *clock) { return (void)clock, world.now; }
 
-static const struct store_operations operations = {.take = fake_take,
-                                                   .drop_ids = fake_drop_ids,
-                                                   .release = fake_release,
-                                                   .settle = fake_settle,
-                                                   .stop = fake_stop,
-                                                   .epochs = fake_epochs};
+static const struct store_operations operations = {
+    .take = fake_take, .drop_ids = fake_drop_ids, .release = fake_release, .stop = fake_stop, .epochs = fake_epochs};
 static struct store store = {&operations};
 static struct lane_clock lane_clock = {fake_now};
 
@@ -517,36 +504,31 @@ static void a_look_that_fails_changes_nothing(void **state) {
     assert_true(lane_is_paused(lane));
 }
 
-static void settled_is_written_when_it_has_moved(void **state) {
+/* Behind the last record there may be what ends a transaction. */
+static void the_end_of_a_log_is_a_position(void **state) {
     (void)state;
     own(0);
-    shard_settle(lane);
-    assert_int_equal(world.settles, 0);
-    lane->shards[0].settled[OUTPUT_DEAD_LETTER].sequence = 7;
-    lane->shards[0].settled[OUTPUT_RESULTS].sequence = 40;
-    lane->shards[1].settled[OUTPUT_RESULTS].sequence = 40; /* not owned */
-    shard_settle(lane);
-    shard_settle(lane);
-    assert_int_equal(world.settles, 1);
-    assert_int_equal(world.settled.sequence, 40);
+    lane->reassign = false;
+    uint64_t first = lane->shards[0].position[INPUT_BUILDS];
+    const struct input_end ends[] = {{0, INPUT_BUILDS, first + 3}, {0, INPUT_REQUESTS, 0}, {1, INPUT_BUILDS, first + 5}};
+    shard_pass(lane, ends, 3);
+    assert_int_equal(lane->shards[0].position[INPUT_BUILDS], first + 3);
+    assert_int_equal(lane->shards[1].position[INPUT_BUILDS], 0);          /* not owned */
+    shard_pass(lane, &(struct input_end){0, INPUT_BUILDS, first + 1}, 1); /* never back */
+    assert_int_equal(lane->shards[0].position[INPUT_BUILDS], first + 3);
 }
 
-static void settled_that_cannot_be_written_is_written_later(void **state) {
+static void an_end_says_nothing_while_records_before_it_are_to_be_fetched_again(void **state) {
     (void)state;
     own(0);
-    own(1);
-    lane->shards[0].settled[OUTPUT_RESULTS].sequence = lane->shards[1].settled[OUTPUT_RESULTS].sequence = 40;
-    world.fails = ERROR_UNAVAILABLE;
-    shard_settle(lane);
-    assert_int_equal(world.settles, 1); /* the other would fail the same way */
-    assert_true(lane_is_paused(lane));
-    assert_int_equal(state_of(0), SHARD_OWNED);
-    world.fails = ERROR_FENCED;
-    shard_settle(lane);
-    assert_int_equal(state_of(0), SHARD_FORGETTING);
-    shard_settle(lane);
-    assert_int_equal(world.settles, 3);
-    assert_int_equal(world.settled.sequence, 40);
+    uint64_t first = lane->shards[0].position[INPUT_BUILDS];
+    const struct input_end end = {0, INPUT_BUILDS, first + 3};
+    lane->reassign = true;
+    shard_pass(lane, &end, 1);
+    lane->reassign = false;
+    lane->shards[0].skipped = true;
+    shard_pass(lane, &end, 1);
+    assert_int_equal(lane->shards[0].position[INPUT_BUILDS], first);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -574,8 +556,8 @@ int main(void) {
         TEST(a_look_finds_what_another_lane_has_taken),
         TEST(a_look_finds_that_the_ledger_is_another),
         TEST(a_look_that_fails_changes_nothing),
-        TEST(settled_is_written_when_it_has_moved),
-        TEST(settled_that_cannot_be_written_is_written_later),
+        TEST(the_end_of_a_log_is_a_position),
+        TEST(an_end_says_nothing_while_records_before_it_are_to_be_fetched_again),
     };
     return cmocka_run_group_tests_name("shard", tests, NULL, NULL);
 }
