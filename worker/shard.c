@@ -294,6 +294,14 @@ void shard_tend(struct lane *lane) {
     }
 }
 
+/* Commits without rows, which a restoration may lose alone, betray nothing in the ledger. */
+static bool is_as_left(const struct lane_shard *s, const struct store_epoch *row) {
+    if (row->ret_sequence != s->sequence || !digest_equal(&row->ret_head, &s->head)) return false;
+    if (s->state != SHARD_OWNED) return true;
+    if (row->ret_control_version != s->control_version) return false;
+    return memcmp(row->ret_position, s->position_stored, sizeof s->position_stored) == 0;
+}
+
 void shard_look(struct lane *lane) {
     struct store *store = lane->options.store;
     struct error error = {0};
@@ -312,13 +320,11 @@ void shard_look(struct lane *lane) {
     for (size_t i = 0; i < count; i++) {
         struct lane_shard *s = &lane->shards[epochs[i].shard];
         bool own = epochs[i].ret_epoch == s->epoch && memcmp(epochs[i].ret_owner, lane->options.owner, STORE_OWNER) == 0;
-        bool same = epochs[i].ret_sequence == s->sequence && digest_equal(&epochs[i].ret_head, &s->head) &&
-                    (s->state != SHARD_OWNED || epochs[i].ret_control_version == s->control_version);
         if (s->state == SHARD_STOPPED) {
             if (!epochs[i].ret_stopped) enter(lane, epochs[i].shard, SHARD_WANTED, "an operator has resumed it");
         } else if (!own) {
             shard_retake(lane, epochs[i].shard, 100 + lane_random(lane, 900), "another lane has taken it over");
-        } else if (!same) { /* nothing of ours is in flight here: Postgres is not what it was */
+        } else if (!is_as_left(s, &epochs[i])) { /* nothing of ours is in flight here: Postgres is not what it was */
             shard_retake(lane, epochs[i].shard, 100, "the store is not as this lane left it");
         }
     }

@@ -202,6 +202,7 @@ struct store_epoch {
     unsigned char ret_owner[STORE_OWNER];
     uint64_t ret_sequence;
     struct digest ret_head;
+    uint64_t ret_position[INPUT_TOPICS + 1];
     uint64_t ret_control_version;
     bool ret_stopped;
 };

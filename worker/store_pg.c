@@ -178,6 +178,8 @@ static int store_epochs(struct store *store, struct store_epoch *shards, size_t 
         shard->ret_head = pg_get_digest(result, row, 4);
         shard->ret_stopped = pg_get_bool(result, row, 5);
         shard->ret_control_version = (uint64_t)pg_get_int(result, row, 6);
+        shard->ret_position[INPUT_BUILDS] = (uint64_t)pg_get_int(result, row, 7);
+        shard->ret_position[INPUT_REQUESTS] = (uint64_t)pg_get_int(result, row, 8);
     }
     pg_results_free(batch.calls, batch.count);
     return outcome;

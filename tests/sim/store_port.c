@@ -159,6 +159,7 @@ static int sim_epochs(struct store *store, struct store_epoch *shards, size_t co
         shards[i].ret_head = row->head;
         shards[i].ret_stopped = row->stopped.p != NULL;
         shards[i].ret_control_version = row->control_version;
+        memcpy(shards[i].ret_position, row->position, sizeof shards[i].ret_position);
     }
     op_end(lane_of(store), OP_EPOCHS, fault);
     return 0;

@@ -163,6 +163,7 @@ static int fake_epochs(struct store *store, struct store_epoch *shards, size_t c
                                          .ret_head = s->head,
                                          .ret_control_version = s->control_version - world.lost_control_versions};
         memcpy(shards[i].ret_owner, lane->options.owner, STORE_OWNER);
+        memcpy(shards[i].ret_position, s->position_stored, sizeof shards[i].ret_position);
     }
     return 0;
 }
