@@ -94,6 +94,7 @@ void lane_end(struct lane *lane) {
 void lane_report(struct lane *lane, struct report *report) {
     switch (report->kind) {
     case REPORT_FREED:
+        lane->kept_bytes -= report->batch->kept.used;
         batch_reset(report->batch);
         lane->free[lane->free_count++] = report->batch;
         break;

@@ -18,7 +18,9 @@
 #include "registry.h"
 #include "store.h"
 
-enum { LANE_BATCHES = 3 };
+/* Batches: one in the pipeline, the others at the publisher. While they are small there may be more of them there, so that what
+ * comes during a transaction is decided and committed meanwhile and goes into the next one together. */
+enum { LANE_BATCHES = 8, LANE_BATCHES_LARGE = 3, LANE_SMALL_BYTES = 1024 * 1024 };
 
 struct lane_options {
     struct input *input;
@@ -74,6 +76,7 @@ struct lane {
     struct batch batches[LANE_BATCHES];
     struct batch *free[LANE_BATCHES];
     size_t free_count;
+    size_t kept_bytes; /* of the batches that the publisher has */
     struct arena policy_arena;
     const struct policy *policy;
     uint64_t control_version, policy_version;

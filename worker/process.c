@@ -25,16 +25,21 @@ struct portion {
     bool dead;    /* its one record kills lanes: it is not read */
 };
 
+static bool has_free_batch(const struct lane *lane) {
+    bool few = LANE_BATCHES - lane->free_count < LANE_BATCHES_LARGE;
+    return few || (lane->free_count && lane->kept_bytes < LANE_SMALL_BYTES);
+}
+
 /* NULL when the publisher keeps all of them for long: the group and the signals must not wait for it. */
 static struct batch *take_batch(struct lane *lane) {
     uint64_t deadline = lane_now_ms(lane) + BATCH_WAIT_MS;
-    while (!lane->free_count && !lane->failed && lane_now_ms(lane) < deadline) {
+    while (!has_free_batch(lane) && !lane->failed && lane_now_ms(lane) < deadline) {
         for (struct report *report = handoff_reports(lane->options.handoff, 100), *next; report; report = next) {
             next = report->next;
             lane_report(lane, report);
         }
     }
-    return lane->failed || !lane->free_count ? NULL : lane->free[--lane->free_count];
+    return lane->failed || !has_free_batch(lane) ? NULL : lane->free[--lane->free_count];
 }
 
 static void give_back(struct lane *lane, struct batch *batch) {
@@ -283,6 +288,7 @@ static void committed(struct lane *lane, struct batch *batch) {
     count_outcomes(lane, batch);
     log_answers(batch);
     batch_forget_deciding(batch);
+    lane->kept_bytes += batch->kept.used;
     if (!handoff_order(lane->options.handoff, &(struct order){.kind = ORDER_ROWS, .batch = batch}))
         lane_starve(lane, "handoff-failed");
 }

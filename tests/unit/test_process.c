@@ -285,6 +285,31 @@ static void more_promotions_than_one_look_takes_are_looked_for_at_once(void **st
 }
 
 /* The shard went while they were looked for. */
+/* Memory: as many batches as there are may be on their way only while they are small. */
+static void of_large_batches_fewer_are_on_their_way(void **state) {
+    (void)state;
+    own_all();
+    junk(16);
+    lane->kept_bytes = LANE_SMALL_BYTES;
+    for (unsigned i = 0; i < LANE_BATCHES_LARGE; i++) {
+        list[0].offset = 10 + i;
+        process_records(lane, list, 1);
+    }
+    assert_false(lane->reassign);
+    list[0].offset = 10 + LANE_BATCHES_LARGE;
+    world.publisher_sleeps = true;
+    world.tick = 600;
+    process_records(lane, list, 1);
+    world.tick = 0;
+    world.publisher_sleeps = false;
+    assert_int_equal(world.commits, LANE_BATCHES_LARGE);
+    assert_true(lane->reassign);
+    publisher();
+    assert_true(step());
+    assert_int_equal(lane->free_count, LANE_BATCHES);
+    assert_int_equal(lane->kept_bytes, LANE_SMALL_BYTES);
+}
+
 static void how_far_quiet_shards_are_is_committed_once_and_without_rows(void **state) {
     (void)state;
     own_all();
@@ -359,6 +384,7 @@ int main(void) {
         TEST(a_batch_that_meets_a_new_policy_is_loaded_again_with_it),
         TEST(a_policy_that_needs_too_much_memory_is_not_the_records_fault),
         TEST(only_shards_that_are_behind_note_a_new_policy),
+        TEST(of_large_batches_fewer_are_on_their_way),
         TEST(how_far_quiet_shards_are_is_committed_once_and_without_rows),
         TEST(how_far_quiet_shards_are_is_committed_later_when_the_store_is_away),
         TEST(a_promotion_of_a_shard_that_is_gone_stays_due),
