@@ -29,12 +29,13 @@ SIZE = os.environ.get("SLUICE_TESTS_HOSTILE") or ("full" if FULL else "short")
 SHARDS = 4
 HARMED = (0, 2)    # one of each lane's two (the group gives 0 and 1 to one of them): neighbours are on these, behind it, and on the others
 RATE = 40          # of the neighbours, events a second
-# In seconds, seconds, events and manifests of the floods, promotions, seconds from when they wait; quiet is before each of the others.
-QUIET, PACED, JUNK, LARGE, HANGING, HANG_LOOK = {
-    "short": (1.5, 3, 20_000, 12, 200, 4),
-    "medium": (6, 15, 200_000, 150, 3_000, 45),
+# Quiet seconds before each of the others, seconds of the greedy project, junk events, large manifests, promotions, seconds from when
+# they wait.
+QUIET, GREEDY, JUNK, LARGE, HANGING, HANG_LOOK = {
+    "short": (1.5, 3, 15_000, 12, 200, 4),
+    "medium": (6, 15, 100_000, 150, 3_000, 45),
     "full": (15, 60, 1_000_000, 1_000, 10_000, 90)}[SIZE]
-JUNK_RATE, LARGE_RATE = 1_500, 10  # a second: what leaves two processors some time; a flood is as fast as Kafka takes it
+JUNK_RATE, LARGE_RATE = 2_000, 10  # a second: what leaves two processors some time; a flood is as fast as Kafka takes it
 MEMORY_LIMIT = 96  # MiB of a lane, without sanitizers: 40 at its busiest, and some 25 times a megabyte where records are so large
 POLICY = """version: 1
 registries:
@@ -185,21 +186,21 @@ class Hostile:
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
             if SIZE != "short":
-                self.send_junk(JUNK_RATE * 30, JUNK_RATE)
+                self.send_junk(1_500 * 30, 1_500)
                 self.send_large(LARGE_RATE * 10, LARGE_RATE)
 
     def quiet(self):
         time.sleep(QUIET)
 
     def junk(self):
-        self.send_junk(JUNK_RATE * PACED, JUNK_RATE)
+        self.send_junk(JUNK, JUNK_RATE)
 
     def a_flood_of_junk(self):
         self.send_junk(JUNK, None)
 
     def a_greedy_project(self):
         each = RATE / len(self.releases)
-        Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, PACED).wait(PACED + 300)
+        Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, GREEDY).wait(GREEDY + 300)
         self.work_off(300)
 
     def send_junk(self, count, rate):
@@ -217,7 +218,7 @@ class Hostile:
         return self.sluice.rows("SELECT count(*) FROM release WHERE project = %s", self.large)[0][0]
 
     def large_manifests(self):
-        self.send_large(LARGE_RATE * PACED, LARGE_RATE)
+        self.send_large(LARGE, LARGE_RATE)
 
     def a_flood_of_large_manifests(self):
         self.send_large(LARGE, None)
