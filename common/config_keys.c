@@ -284,7 +284,7 @@ static const struct {
     {"auto.offset.reset", "a position that Kafka no longer has must stop the shard, not skip records"},
     {"partitioner", "a project's partition must be the same for every client (murmur2_random)"},
     {"delivery.report.only.error", "every acknowledgement is counted"},
-    {"enable.partition.eof", "readers set it where they need it"},
+    {"enable.partition.eof", "positions pass the ends of logs"},
 };
 
 const char *config_property_refusal(struct slice name) {

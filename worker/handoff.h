@@ -1,7 +1,8 @@
 /* What the lane's two threads share: orders from the pipeline to the publisher, reports back. Nothing else is shared.
  *
  * It is bounded by the batches: a lane has a fixed number of them, a batch that was handed over comes back with a report when its
- * answers are published or no longer needed from memory, and without a free one the pipeline consumes nothing. */
+ * answers are published or no longer needed from memory, and while they are too many or too large the pipeline consumes nothing.
+ */
 #ifndef SLUICE_HANDOFF_H
 #define SLUICE_HANDOFF_H
 

@@ -18,8 +18,8 @@ enum input_event_kind {
     INPUT_OUTSIDE_LOG /* the position of `shards[0]` is not in the log of `topic`: below its start or above its end */
 };
 
-/* A partition has been read to its end: what is below `offset` was given, and may be more than its last record, as what ends a
- * transaction takes an offset too. */
+/* A partition has been read to its end: what is below `offset` was given, and may be more than its last record, as aborted
+ * records and what ends a transaction have offsets too. */
 struct input_end {
     uint32_t shard;
     enum input_topic topic;
@@ -30,7 +30,7 @@ struct input_event {
     enum input_event_kind kind;
     struct record *records; /* valid until the next `free_records` */
     size_t record_count;
-    const struct input_end *ends; /* of an INPUT_RECORDS: partitions that end behind these records; valid as long */
+    const struct input_end *ends; /* of an INPUT_RECORDS: true once these records are processed; valid as long */
     size_t end_count;
     uint32_t *shards; /* valid until the next `poll` */
     size_t shard_count;

@@ -88,6 +88,7 @@ void lane_end(struct lane *lane) {
     if (lane->ending) return;
     lane->ending = true;
     log_line(LOG_INFO, "lane-ending", "reason=asked");
+    process_quiet(lane); /* nobody may come before retention has done its work */
     shard_revoke_all(lane);
 }
 
@@ -129,7 +130,7 @@ static size_t owned_positions(struct lane *lane) {
     return count;
 }
 
-/* Fetches exactly the owned shards, from where they are committed. */
+/* Fetches exactly the owned shards, from where they are processed. */
 static void assign(struct lane *lane) {
     struct input *input = lane->options.input;
     struct error error = {0};
@@ -274,7 +275,7 @@ static void consume(struct lane *lane, int wait_ms) {
     }
     switch (event.kind) {
     case INPUT_RECORDS:
-        if (event.record_count == limit) lane->batch_records = limit * 2;
+        if (event.record_count + event.end_count >= limit) lane->batch_records = limit * 2;
         if (event.record_count) process_records(lane, event.records, event.record_count);
         shard_pass(lane, event.ends, event.end_count);
         input->operations->free_records(input);

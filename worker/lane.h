@@ -137,10 +137,10 @@ void shard_tend(struct lane *lane);
 /* The outcome of a commit is unknown or was refused: the shard is taken over anew, after `delay_ms`. */
 void shard_retake(struct lane *lane, uint32_t shard, uint64_t delay_ms, const char *why);
 void shard_stop(struct lane *lane, uint32_t shard, const char *reason);
-/* Compares epochs with the store; finds lost shards, and stopped ones that an operator has resumed. */
+/* Compares shards with the store's rows; finds lost ones, and stopped ones that an operator has resumed. */
 void shard_look(struct lane *lane);
-/* Moves positions to the ends of logs behind which there is nothing but what ends transactions: once retention has removed that,
- * a position before it would look as if records were lost. */
+/* Moves positions to the ends of logs behind which no record is left but offsets are: aborted records, and what ends
+ * transactions. Once retention has removed those, a position before them would look as if records were lost. */
 void shard_pass(struct lane *lane, const struct input_end *ends, size_t count);
 bool shard_all_away(const struct lane *lane);
 /* Some shard waits for the publisher or for its turn to be taken over. */
@@ -155,7 +155,8 @@ void process_due(struct lane *lane);
 void process_skipped(struct lane *lane);
 /* A new control version concerns every waiting promotion: notes it in all owned shards. */
 void process_control(struct lane *lane);
-/* Writes how far quiet shards are read and their results settled, if they have come further than the store knows. */
+/* Writes how far quiet shards are read and their results settled, if they have come further than the store knows. One commit for
+ * all: when it is refused, all of them are taken over again. */
 void process_quiet(struct lane *lane);
 
 #endif

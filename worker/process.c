@@ -1,6 +1,6 @@
 /* One batch through the stages, and what to do when a stage fails.
  *
- *   a server is away           the batch is dropped, the input starts again at the positions that are committed, and until it
+ *   a server is away           the batch is dropped, the input starts again behind what is committed, and until it
  *                              does nothing of what it had fetched is processed
  *   the store refuses the data the batch is cut in halves until the culprit stands alone: it is answered internal-error;
  *                              so too when it needs more memory than a batch may have, but not when the system has none
@@ -353,7 +353,7 @@ static void process(struct lane *lane, const struct portion *portion) {
     }
     struct batch *batch = take_batch(lane);
     if (!batch) {
-        lane->reassign = true;
+        lane->reassign |= portion->record_count > 0;
         return;
     }
     unsigned long refusals = memory_refusals();

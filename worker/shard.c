@@ -299,7 +299,8 @@ static bool is_as_left(const struct lane_shard *s, const struct store_epoch *row
     if (row->ret_sequence != s->sequence || !digest_equal(&row->ret_head, &s->head)) return false;
     if (s->state != SHARD_OWNED) return true;
     if (row->ret_control_version != s->control_version) return false;
-    return memcmp(row->ret_position, s->position_stored, sizeof s->position_stored) == 0;
+    return memcmp(row->ret_position, s->position_stored, sizeof s->position_stored) == 0 &&
+           memcmp(row->ret_settled, s->settled_stored, sizeof s->settled_stored) == 0;
 }
 
 void shard_look(struct lane *lane) {

@@ -203,6 +203,7 @@ struct store_epoch {
     uint64_t ret_sequence;
     struct digest ret_head;
     uint64_t ret_position[INPUT_TOPICS + 1];
+    uint64_t ret_settled[OUTPUT_TOPICS]; /* sequences */
     uint64_t ret_control_version;
     bool ret_stopped;
 };
@@ -228,7 +229,7 @@ struct store_operations {
     /* Stops the shard, with the reason. */
     int (*stop)(struct store *store, uint32_t shard, uint64_t epoch, const unsigned char owner[STORE_OWNER], struct slice reason,
                 struct error *error);
-    /* Epoch, owner, ledger position and control version of shards. */
+    /* What a lane compares with what it knows of its shards. */
     int (*epochs)(struct store *store, struct store_epoch *shards, size_t count, struct error *error);
 
     /* The batch's facts. */

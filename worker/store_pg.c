@@ -180,6 +180,8 @@ static int store_epochs(struct store *store, struct store_epoch *shards, size_t 
         shard->ret_control_version = (uint64_t)pg_get_int(result, row, 6);
         shard->ret_position[INPUT_BUILDS] = (uint64_t)pg_get_int(result, row, 7);
         shard->ret_position[INPUT_REQUESTS] = (uint64_t)pg_get_int(result, row, 8);
+        shard->ret_settled[OUTPUT_RESULTS] = (uint64_t)pg_get_int(result, row, 9);
+        shard->ret_settled[OUTPUT_DEAD_LETTER] = (uint64_t)pg_get_int(result, row, 10);
     }
     pg_results_free(batch.calls, batch.count);
     return outcome;

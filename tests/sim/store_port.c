@@ -160,6 +160,7 @@ static int sim_epochs(struct store *store, struct store_epoch *shards, size_t co
         shards[i].ret_stopped = row->stopped.p != NULL;
         shards[i].ret_control_version = row->control_version;
         memcpy(shards[i].ret_position, row->position, sizeof shards[i].ret_position);
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) shards[i].ret_settled[topic] = row->settled[topic].sequence;
     }
     op_end(lane_of(store), OP_EPOCHS, fault);
     return 0;

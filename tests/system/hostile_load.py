@@ -186,7 +186,7 @@ class Hostile:
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
             if SIZE != "short":
-                self.send_junk(1_500 * 30, 1_500)
+                self.send_junk(JUNK_RATE * 25, JUNK_RATE)
                 self.send_large(LARGE_RATE * 10, LARGE_RATE)
 
     def quiet(self):

@@ -164,6 +164,7 @@ static int fake_epochs(struct store *store, struct store_epoch *shards, size_t c
                                          .ret_control_version = s->control_version - world.lost_control_versions};
         memcpy(shards[i].ret_owner, lane->options.owner, STORE_OWNER);
         memcpy(shards[i].ret_position, s->position_stored, sizeof shards[i].ret_position);
+        memcpy(shards[i].ret_settled, s->settled_stored, sizeof shards[i].ret_settled);
     }
     return 0;
 }

@@ -495,9 +495,13 @@ static void a_look_finds_that_the_ledger_is_another(void **state) {
 }
 
 /* A restoration may have lost nothing but a commit without rows. */
-static void a_look_finds_that_a_position_is_lost(void **state) {
+static void a_look_finds_that_a_position_or_what_was_settled_is_lost(void **state) {
     (void)state;
     own(0);
+    own(1);
+    lane->shards[1].settled_stored[OUTPUT_RESULTS] = 40;
+    shard_look(lane);
+    assert_int_equal(state_of(1), SHARD_FORGETTING);
     lane->shards[0].position[INPUT_BUILDS] = 3; /* not written yet */
     shard_look(lane);
     assert_int_equal(state_of(0), SHARD_OWNED);
@@ -567,7 +571,7 @@ int main(void) {
         TEST(a_publisher_that_cannot_go_on_ends_the_lane),
         TEST(a_look_finds_what_another_lane_has_taken),
         TEST(a_look_finds_that_the_ledger_is_another),
-        TEST(a_look_finds_that_a_position_is_lost),
+        TEST(a_look_finds_that_a_position_or_what_was_settled_is_lost),
         TEST(a_look_that_fails_changes_nothing),
         TEST(the_end_of_a_log_is_a_position),
         TEST(an_end_says_nothing_while_records_before_it_are_to_be_fetched_again),
