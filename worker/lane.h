@@ -139,6 +139,8 @@ void shard_retake(struct lane *lane, uint32_t shard, uint64_t delay_ms, const ch
 void shard_stop(struct lane *lane, uint32_t shard, const char *reason);
 /* Compares shards with the store's rows; finds lost ones, and stopped ones that an operator has resumed. */
 void shard_look(struct lane *lane);
+/* The store's row has these now: it was read, or a commit has written them. */
+void shard_stored(struct lane_shard *s, const uint64_t position[INPUT_TOPICS + 1], const struct settled settled[OUTPUT_TOPICS]);
 /* Moves positions to the ends of logs behind which no record is left but offsets are: aborted records, and what ends
  * transactions. Once retention has removed those, a position before them would look as if records were lost. */
 void shard_pass(struct lane *lane, const struct input_end *ends, size_t count);

@@ -273,9 +273,7 @@ static void committed(struct lane *lane, struct batch *batch) {
         s->head = part->head;
         s->now_at = batch->now;
         s->control_version = batch->control_version;
-        memcpy(s->position, part->position, sizeof s->position);
-        memcpy(s->position_stored, part->position, sizeof s->position_stored);
-        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = part->settled[topic].sequence;
+        shard_stored(s, part->position, part->settled);
         if (s->skipped && !has_killer_ahead(s)) {
             s->skipped = false;
             lane->reassign = true;

@@ -104,6 +104,12 @@ static int keep_ids(struct lane *lane, struct lane_shard *s, const struct shard_
     return 0;
 }
 
+void shard_stored(struct lane_shard *s, const uint64_t position[INPUT_TOPICS + 1], const struct settled settled[OUTPUT_TOPICS]) {
+    memcpy(s->position, position, sizeof s->position);
+    memcpy(s->position_stored, position, sizeof s->position_stored);
+    for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = settled[topic].sequence;
+}
+
 static int take_row(struct lane *lane, struct lane_shard *s, const struct shard_row *row) {
     if (keep_ids(lane, s, row)) return -1;
     s->epoch = row->epoch;
@@ -111,10 +117,8 @@ static int take_row(struct lane *lane, struct lane_shard *s, const struct shard_
     s->head = row->head;
     s->control_version = row->control_version;
     s->now_at = row->now_at;
-    memcpy(s->position, row->position, sizeof s->position);
-    memcpy(s->position_stored, row->position, sizeof s->position_stored);
+    shard_stored(s, row->position, row->settled);
     memcpy(s->settled, row->settled, sizeof s->settled);
-    for (int topic = 0; topic < OUTPUT_TOPICS; topic++) s->settled_stored[topic] = row->settled[topic].sequence;
     s->crash_topic = row->crash_topic;
     s->crash_position = row->crash_position;
     s->crash_count = row->crash_count;

@@ -48,21 +48,24 @@ static const char *topic_text(enum input_topic topic) { return topic == INPUT_BU
 
 /* ---- logs ---- */
 
+static void signal_fetchers(uint32_t shard) {
+    for (unsigned i = 0; i < world.lane_count; i++)
+        if (members[i].fetches[shard]) fleet_signal(&members[i]);
+}
+
 void in_log_append(enum input_topic topic, uint32_t shard, struct record *record) {
     struct in_log *log = &in_logs[topic][shard];
     record->topic = topic;
     record->shard = shard;
     record->offset = log->count;
     *KEEP_ADD(log->records, log->count, log->room) = *record;
-    for (unsigned i = 0; i < world.lane_count; i++)
-        if (members[i].fetches[shard]) fleet_signal(&members[i]);
+    signal_fetchers(shard);
 }
 
 void in_log_append_marker(enum input_topic topic, uint32_t shard) {
     struct in_log *log = &in_logs[topic][shard];
     *KEEP_ADD(log->records, log->count, log->room) = (struct record){.topic = INPUT_NONE};
-    for (unsigned i = 0; i < world.lane_count; i++)
-        if (members[i].fetches[shard]) fleet_signal(&members[i]);
+    signal_fetchers(shard);
 }
 
 void in_log_recreate(enum input_topic topic, uint32_t shard) {
