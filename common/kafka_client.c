@@ -36,11 +36,12 @@ static const struct role_setting defaults[] = {
     {CONSUMERS, "fetch.error.backoff.ms", "100"},
     {INPUT, "session.timeout.ms", "10000"},
     {INPUT, "heartbeat.interval.ms", "1000"}, /* so soon a lane hears of a rebalance */
-    /* What a lane may hold: a record of 350 bytes takes thrice that here. More is no faster, as input_kafka.c sees to it that an
-     * empty queue is filled again at once. */
-    {INPUT, "queued.max.messages.kbytes", "1024"},
-    {INPUT, "fetch.message.max.bytes", "262144"}, /* of a partition; one record may be larger */
-    {INPUT, "fetch.max.bytes", "1048576"},        /* of an answer; it stays whole while one of its records lives */
+    /* What a lane may hold: one queue for all its partitions, so that whoever sends much is ahead of the others by no more than
+     * this. It is no slower, as input_kafka.c sees to it that an empty queue is filled again at once. */
+    {INPUT, "queued.max.messages.kbytes", "1024"}, /* a record of 350 bytes takes thrice that here */
+    {INPUT, "queued.min.messages", "300"},
+    {INPUT, "fetch.message.max.bytes", "16384"}, /* of a partition; one batch of records may be larger */
+    {INPUT, "fetch.max.bytes", "1048576"},       /* of an answer; it stays whole while one of its records lives */
     {COMMITTED | EVERYTHING, "queued.max.messages.kbytes", "8192"},
     {COMMITTED | EVERYTHING, "fetch.max.bytes", "8388608"},
     {TAILS, "queued.max.messages.kbytes", "2048"},

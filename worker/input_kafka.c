@@ -43,6 +43,8 @@ struct input_kafka {
     struct kafka_headers headers;
     size_t usual_size; /* bytes of a record lately: how many fit a limit of bytes */
     size_t since_wake; /* bytes taken since the fetcher was last woken */
+    size_t full;       /* as many records in the queue make the fetcher wait, */
+    bool was_full;     /* and it may have found them there since then */
     uint32_t last_shard;
     enum input_topic last_topic;
 };
@@ -194,11 +196,13 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
 enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
- * else happens, or after a second; by then the lane has been idle for most of it. So when a lot has been taken and nothing is
- * left, the leader of the last record's partition is asked something: it fetches while the lane works. */
+ * else happens, or after a second; by then the lane has been idle for most of it. So when it was full, or a lot has been taken,
+ * and nothing is left, the leader of the last record's partition is asked something: it fetches while the lane works. Not more
+ * often: an answer to that question waits behind a fetch that finds nothing. */
 static void wake_fetcher(struct input_kafka *kafka) {
-    if (kafka->since_wake < WAKE_BYTES || rd_kafka_queue_length(kafka->queue)) return;
+    if ((kafka->since_wake < WAKE_BYTES && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
+    kafka->was_full = false;
     int64_t end;
     (void)ask_offset(kafka, kafka->last_shard, kafka->last_topic, RD_KAFKA_OFFSET_END, &end, WAKE_MS, NULL);
 }
@@ -222,6 +226,7 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if (!first && !rd_kafka_queue_length(kafka->queue)) wait_for_queue(kafka, wait_ms);
         ssize_t got = rd_kafka_consume_batch_queue(kafka->queue, 0, kafka->messages + first, wanted);
         if (got <= 0) return 0;
+        if ((size_t)got + rd_kafka_queue_length(kafka->queue) >= kafka->full) kafka->was_full = true;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
         if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
@@ -410,6 +415,14 @@ static int subscribe(struct input_kafka *kafka, struct error *error) {
     return code ? kafka_client_fail(&kafka->client, error, code, NULL, "join group %s", kafka->client.options->group) : 0;
 }
 
+/* A user may have set it. */
+static size_t read_full(const struct input_kafka *kafka) {
+    char text[24] = "";
+    size_t size = sizeof text;
+    (void)rd_kafka_conf_get(rd_kafka_conf(kafka->client.rk), "queued.min.messages", text, &size);
+    return strtoul(text, NULL, 10);
+}
+
 static int open_member(struct input_kafka *kafka, const struct kafka_options *options, const char *member, struct error *error) {
     const struct kafka_setting more[] = {{"group.id", options->group}, {"group.instance.id", member}};
     for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
@@ -418,6 +431,7 @@ static int open_member(struct input_kafka *kafka, const struct kafka_options *op
     if (!conf) return -1;
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     if (kafka_client_open(&kafka->client, conf, KAFKA_ROLE_INPUT, error)) return -1;
+    kafka->full = read_full(kafka);
     kafka->queue = rd_kafka_queue_get_consumer(kafka->client.rk);
     kafka->filled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (kafka->filled < 0)
