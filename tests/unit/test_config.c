@@ -58,7 +58,7 @@ static void every_default_is_within_its_range(void **state) {
     assert_string_equal(config.database.schema, "sluice");
     assert_string_equal(config.worker.listen, "127.0.0.1:9464");
     assert_string_equal(config.worker.group, "sluice");
-    assert_int_equal(config.worker.batch_records, 1000);
+    assert_int_equal(config.worker.batch_records, 700);
     assert_int_equal(config.registry.wait, 500000);
     assert_true(config.worker.lanes >= 1);
     assert_true(config.worker.name[0] != '\0');
