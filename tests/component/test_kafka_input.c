@@ -175,6 +175,16 @@ static void the_end_of_a_log_is_told_and_what_ends_transactions_is_below_it(void
     input->operations->free(input);
 }
 
+/* What a poll brings that no end of a log, that of the empty topic, cuts short; *seen counts all that have come. */
+static size_t poll_uncut(struct input *input, size_t limit, size_t bytes, size_t *seen) {
+    struct input_event event;
+    do {
+        MUST(input->operations->poll(input, 1000, limit, bytes, &event, &error));
+        *seen += event.record_count;
+    } while (event.end_count);
+    return event.record_count;
+}
+
 static void limits_bound_a_batch_and_nothing_waits_to_fill_it(void **state) {
     (void)state;
     char prefix[64];
@@ -184,45 +194,52 @@ static void limits_bound_a_batch_and_nothing_waits_to_fill_it(void **state) {
     await(input, INPUT_ASSIGNED);
     MUST(input->operations->assign(input, (struct input_position[]){position_of(0, 0, 0)}, 1, &error));
     struct input_event event = await(input, INPUT_RECORDS); /* now fetching goes on in the background */
-    unsigned seen = (unsigned)event.record_count;
+    size_t seen = event.record_count;
     sleep(1);
-    MUST(input->operations->poll(input, 1000, 3, 10000000, &event, &error));
-    assert_int_equal(event.record_count, 3);
-    seen += 3;
-    MUST(input->operations->poll(input, 1000, 1000, 200000, &event, &error));
-    assert_true(event.record_count >= 3 && event.record_count <= 5);
-    seen += (unsigned)event.record_count;
+    assert_int_equal(poll_uncut(input, 3, 10000000, &seen), 3);
+    size_t count = poll_uncut(input, 1000, 200000, &seen);
+    assert_true(count >= 3 && count <= 5);
     long before = broker_ms();
     while (seen < 40) {
         MUST(input->operations->poll(input, 5000, 1000, 10000000, &event, &error));
-        seen += (unsigned)event.record_count;
+        seen += event.record_count;
     }
     assert_true(broker_ms() - before < 4000);
     assert_int_equal(seen, 40);
     input->operations->free(input);
 }
 
-/* 72 MB through a queue of 5: librdkafka would look again after a second each time that it has found the queue full. */
-static void a_queue_that_was_full_is_filled_again_at_once(void **state) {
-    (void)state;
+/* librdkafka would look again after a second each time that it has found the queue full. */
+static void must_be_filled_at_once(unsigned count, size_t size) {
     char prefix[64];
     struct kafka_options options = broker_topics(prefix, PARTITIONS);
-    enum { COUNT = 80 };
-    send_records(&options, KAFKA_BUILDS, 0, COUNT, 900000);
+    send_records(&options, KAFKA_BUILDS, 0, count, size);
     struct input *input = open_input(&options, "lane");
     await(input, INPUT_ASSIGNED);
     MUST(input->operations->assign(input, (struct input_position[]){position_of(0, 0, 0)}, 1, &error));
     long waited = 0;
-    for (unsigned seen = 0; seen < COUNT;) {
+    for (size_t seen = 0; seen < count;) {
         struct input_event event;
         long before = broker_ms();
         MUST(input->operations->poll(input, 5000, 500, 4000000, &event, &error));
         if (seen) waited += broker_ms() - before;
-        seen += (unsigned)event.record_count;
+        seen += event.record_count;
         (void)nanosleep(&(struct timespec){0, 150000000}, NULL); /* a batch is processed, and the queue fills meanwhile */
     }
     if (waited >= 1500) fail_msg("waited %ld ms", waited);
     input->operations->free(input);
+}
+
+/* 72 MB through a queue that is full of bytes with two. */
+static void a_queue_that_was_full_of_bytes_is_filled_again_at_once(void **state) {
+    (void)state;
+    must_be_filled_at_once(80, 900000);
+}
+
+/* And half a megabyte through one that is full of records with 300. */
+static void a_queue_that_was_full_of_records_is_filled_again_at_once(void **state) {
+    (void)state;
+    must_be_filled_at_once(8000, 10);
 }
 
 static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **state) {
@@ -354,7 +371,8 @@ int main(void) {
         cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
         cmocka_unit_test(the_end_of_a_log_is_told_and_what_ends_transactions_is_below_it),
         cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
-        cmocka_unit_test(a_queue_that_was_full_is_filled_again_at_once),
+        cmocka_unit_test(a_queue_that_was_full_of_bytes_is_filled_again_at_once),
+        cmocka_unit_test(a_queue_that_was_full_of_records_is_filled_again_at_once),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
         cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
