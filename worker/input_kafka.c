@@ -229,10 +229,11 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if ((size_t)got + rd_kafka_queue_length(kafka->queue) >= kafka->full) kafka->was_full = true;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
-        if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
+        size_t before = taken;
         for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
-        assert(kafka->message_count); /* what has come was kept */
-        kafka->usual_size = taken / kafka->message_count;
+        kafka->since_wake += taken - before;
+        if (kafka->message_count) kafka->usual_size = taken / kafka->message_count;
+        if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
     }
 }
 
@@ -338,7 +339,6 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
         result = -1;
     }
     if (result || make_records(kafka, error)) return -1;
-    kafka->since_wake += kafka->message_count * kafka->usual_size;
     wake_fetcher(kafka);
     if (!kafka->message_count && !kafka->end_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS,
