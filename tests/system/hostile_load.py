@@ -2,7 +2,7 @@
 """Load that means harm, and what it does to the neighbours: junk, a project that sends a hundred times what the others do, manifests
 as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, everything is answered
 exactly once, and the neighbours' p99 stays within twice what it is without, measured in the same run; in a flood, which is more than
-the machine can take, within a second. Memory is judged in the longer forms only, which run the release build, as sanitizers change it;
+the machine can take, within half a second. Memory is judged in the longer forms only, which run the release build, as sanitizers change it;
 p99 strictly in a full run only, which has enough answers for one, give or take 15 ms; both are printed always.
 
 With names of cases as arguments only these. SLUICE_TESTS_HOSTILE=full takes the long forms, as a full run does; medium is a
@@ -259,7 +259,7 @@ class Hostile:
         p99, base = percentile(them.answered, 0.99, others), percentile(self.base, 0.99, others)
         if SIZE == "full":
             # What is more than the machine can take fills the lane's queue, behind which its other shards wait: a bounded time.
-            limit = 1000 if "flood" in name else 2 * base + 15
+            limit = 500 if "flood" in name else 2 * base + 15
         else:
             limit = 20 * base + 3000  # a busy machine, and a few answers only: nobody is forgotten, no more is said
         self.tap.check(f"{words}: the neighbours' p99 on other shards stays within its limit", p99 <= limit, f"{p99:.1f} ms, not {limit:.1f}")
