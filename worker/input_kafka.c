@@ -41,10 +41,10 @@ struct input_kafka {
     struct record *records; /* as many as messages */
     size_t record_room;
     struct kafka_headers headers;
-    size_t usual_size; /* bytes of a record lately: how many fit a limit of bytes */
-    size_t since_wake; /* bytes taken since the fetcher was last woken */
-    size_t full;       /* as many records in the queue make the fetcher wait, */
-    bool was_full;     /* and it may have found them there since then */
+    size_t usual_size;       /* bytes of a record lately: how many fit a limit of bytes */
+    size_t full, full_bytes; /* as many records, or bytes of them, in the queue make the fetcher wait; */
+    bool was_full;           /* it may have found as many there since it was last woken, */
+    size_t since_wake;       /* and so many bytes have been taken since then */
     uint32_t last_shard;
     enum input_topic last_topic;
 };
@@ -193,14 +193,15 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
                 : 0;
 }
 
-enum { WAKE_BYTES = 512 * 1024, WAKE_MS = 20 };
+enum { WAKE_MS = 20 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
- * else happens, or after a second; by then the lane has been idle for most of it. So when it was full, or a lot has been taken,
- * and nothing is left, the leader of the last record's partition is asked something: it fetches while the lane works. Not more
- * often: an answer to that question waits behind a fetch that finds nothing. */
+ * else happens, or after a second; by then the lane has been idle for most of it. So when it may have been full (half of the
+ * bytes, as librdkafka and we do not count the same ones) and nothing is left, the leader of the last record's partition is asked
+ * something: it fetches while the lane works. Not more often: an answer to that question waits behind a fetch that finds nothing.
+ */
 static void wake_fetcher(struct input_kafka *kafka) {
-    if ((kafka->since_wake < WAKE_BYTES && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
+    if ((kafka->since_wake < kafka->full_bytes / 2 && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
     kafka->was_full = false;
     int64_t end;
@@ -415,11 +416,11 @@ static int subscribe(struct input_kafka *kafka, struct error *error) {
     return code ? kafka_client_fail(&kafka->client, error, code, NULL, "join group %s", kafka->client.options->group) : 0;
 }
 
-/* A user may have set it. */
-static size_t read_full(const struct input_kafka *kafka) {
+/* A number that a user may have set. */
+static size_t read_setting(const struct input_kafka *kafka, const char *name) {
     char text[24] = "";
     size_t size = sizeof text;
-    (void)rd_kafka_conf_get(rd_kafka_conf(kafka->client.rk), "queued.min.messages", text, &size);
+    (void)rd_kafka_conf_get(rd_kafka_conf(kafka->client.rk), name, text, &size);
     return strtoul(text, NULL, 10);
 }
 
@@ -431,7 +432,8 @@ static int open_member(struct input_kafka *kafka, const struct kafka_options *op
     if (!conf) return -1;
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     if (kafka_client_open(&kafka->client, conf, KAFKA_ROLE_INPUT, error)) return -1;
-    kafka->full = read_full(kafka);
+    kafka->full = read_setting(kafka, "queued.min.messages");
+    kafka->full_bytes = read_setting(kafka, "queued.max.messages.kbytes") * 1024;
     kafka->queue = rd_kafka_queue_get_consumer(kafka->client.rk);
     kafka->filled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (kafka->filled < 0)
