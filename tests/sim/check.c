@@ -405,6 +405,10 @@ bool check_is_at_rest(char *ret_why, size_t room) {
     return true;
 }
 
+void check_rested(void) {
+    for (uint32_t n = 0; n < world.shard_count; n++) shards[n].restored = false;
+}
+
 void check_unrest(const char *why) { world_violate("liveness", -1, 0, -1, "the faults are long over, and %s", why); }
 
 void check_waiting(void) { model_compare_waiting(); }
@@ -412,7 +416,7 @@ void check_waiting(void) { model_compare_waiting(); }
 void check_end(void) {
     for (size_t i = 0; i < db.promotion_count; i++) {
         const struct promotion_row *row = &db.promotions[i];
-        if (row->outcome == PROMOTION_WAITING && !db.shards[row->shard].stopped.p)
+        if (row->outcome == PROMOTION_WAITING)
             world_violate("timers", (int)row->shard, row->opened_sequence, -1,
                           "the promotion that row %u-%llu has opened has no final answer", row->shard,
                           (unsigned long long)row->opened_sequence);

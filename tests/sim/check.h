@@ -55,6 +55,8 @@ void check_killed(unsigned lane, uint32_t shard, enum input_topic topic, uint64_
 /* Nothing is left to do; else why not. */
 bool check_is_at_rest(char *ret_why, size_t room);
 void check_unrest(const char *why);
+/* It was, and no shard is stopped: whatever a restoration had lost is found, and excuses no later stop. */
+void check_rested(void);
 /* What waits now, waits rightly. */
 void check_waiting(void);
 void check_end(void);

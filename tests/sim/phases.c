@@ -62,12 +62,15 @@ static void look(void *argument) {
         return;
     }
     if (check_is_at_rest(why, sizeof why)) {
-        if (phase == ALL_ENDED) {
-            check_end();
-            world.over = true;
-            return;
+        if (!resume_stopped()) {
+            if (phase == ALL_ENDED) {
+                check_end();
+                world.over = true;
+                return;
+            }
+            check_rested();
+            enter_next();
         }
-        if (phase != MENDED || !resume_stopped()) enter_next();
     } else if (world.now >= phase_ends) {
         check_unrest(why);
         return;

@@ -288,6 +288,11 @@ static micros before_an_event(struct random *drawn) {
     return events[random_below(drawn, event_count)].at - random_between(drawn, 0, 900 * MS);
 }
 
+/* What belongs to a fault that is left out does not happen, but is drawn, so that the others stay as they are. */
+static void place(struct fault *fault, micros at, void (*happens)(void *)) {
+    if (!world.spec->without_fault[fault->number]) world_at(at, happens, fault);
+}
+
 void plan_begin(void) {
     struct random drawn = random_of(world.spec->seed, SUBJECT_PLAN);
     micros until = workload_ends() + 4 * SECOND;
@@ -311,15 +316,13 @@ void plan_begin(void) {
             fault->mode = REGISTRY_AWAY;
             fault->time = until;
         }
-        if (world.spec->without_fault[i]) continue;
-        world_at(fault->at, happen, fault);
+        place(fault, fault->at, happen);
         if (fault->kind != FAULT_DATABASE_OLDER) continue;
         fault->time = random_between(&drawn, 2 * SECOND, 12 * SECOND);
-        world_at(fault->at - fault->time / 4, remember, NULL);
-        if (random_chance(&drawn, calm ? 80 : 40)) world_at(fault->at - fault->time / 5, apply_policy, NULL);
-        if (random_chance(&drawn, calm ? 20 : 60))
-            world_at(fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again, NULL);
-        world_at(fault->at + 3 * SECOND, delete_settled, fault);
+        place(fault, fault->at - fault->time / 4, remember);
+        if (random_chance(&drawn, calm ? 80 : 40)) place(fault, fault->at - fault->time / 5, apply_policy);
+        if (random_chance(&drawn, calm ? 20 : 60)) place(fault, fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again);
+        place(fault, fault->at + 3 * SECOND, delete_settled);
     }
     world.result.fault_count = fault_count;
 }
