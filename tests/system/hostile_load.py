@@ -3,7 +3,8 @@
 as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, everything is answered
 exactly once, and the neighbours' p99 stays within twice what it is without, measured in the same run; in a flood, which is more than
 the machine can take, within half a second. Memory is judged in the longer forms only, which run the release build, as sanitizers change it;
-p99 strictly in a full run only, which has enough answers for one, give or take 15 ms; both are printed always.
+p99 strictly in a full run only, which has enough answers for one, give or take 15 ms; both are printed always. A full run also sends
+a fifth of each load to topics that nobody reads: what sender and broker alone take from the neighbours on the same processors.
 
 With names of cases as arguments only these. SLUICE_TESTS_HOSTILE=full takes the long forms, as a full run does; medium is a
 measurement of four minutes for a quiet machine.
@@ -36,6 +37,7 @@ QUIET, GREEDY, JUNK, LARGE, HANGING, HANG_LOOK = {
     "medium": (6, 15, 100_000, 150, 3_000, 45),
     "full": (15, 60, 1_000_000, 1_000, 10_000, 90)}[SIZE]
 JUNK_RATE, LARGE_RATE = 2_000, 10  # a second: what leaves two processors some time; a flood is as fast as Kafka takes it
+NOBODY = "nobody."  # ends the prefix of topics that no worker reads
 MEMORY_LIMIT = 96  # MiB of a lane, without sanitizers: 40 at its busiest, and some 25 times a megabyte where records are so large
 POLICY = """version: 1
 registries:
@@ -100,7 +102,7 @@ def large_manifest(sha, artifact):
     return events.manifest(sha, [artifact], indent=None, promotionHistory=[entry] * ((985_000 - size) // each))
 
 
-def send_large(brokers, prefix, project, artifact, count, rate):
+def send_large(brokers, prefix, count, rate, project, artifact):
     sender, sha = Sender(brokers, prefix), events.fresh_sha()
     event = events.build(project, large_manifest(sha, artifact))
     pace = Pace(rate)
@@ -159,7 +161,9 @@ class Hostile:
         self.builds += [events.build(self.greedy, events.manifest(sha, [self.artifact], indent=None)) for sha in self.greedy_shas]
         sluice.sender.send_all(self.builds)
         sluice.settle()
-        self.large = project_on(HARMED[1], SHARDS, "large")
+        large = (send_large, project_on(HARMED[1], SHARDS, "large"), self.artifact)
+        self.loads = {"junk": (JUNK, JUNK_RATE, send_junk), "a_flood_of_junk": (JUNK, None, send_junk),
+                      "large_manifests": (LARGE, LARGE_RATE, *large), "a_flood_of_large_manifests": (LARGE, None, *large)}
         self.releases = [(one.project, events.json.loads(one.data["manifest"])["gitSha"]) for one in self.builds[:3 * SHARDS]]
         self.kafka = Kafka(*self.where())
         self.base = []
@@ -186,42 +190,36 @@ class Hostile:
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
             if SIZE != "short":
-                self.send_junk(JUNK_RATE * 25, JUNK_RATE)
-                self.send_large(LARGE_RATE * 10, LARGE_RATE)
+                self.load("junk", JUNK_RATE * 25)
+                self.load("large_manifests", LARGE_RATE * 10)
 
     def quiet(self):
         time.sleep(QUIET)
 
-    def junk(self):
-        self.send_junk(JUNK, JUNK_RATE)
+    def load(self, name, count=None):
+        whole, rate, send, *more = self.loads[name]
+        count, before = count or whole, self.releases_there()
+        Aside(send, *self.where(), count, rate, *more).wait(900)
+        self.work_off(900)
+        if send is send_large:
+            verified = self.releases_there() - before
+            self.tap.check(f"{count} large manifests are verified", verified == count, f"{verified} are")
 
-    def a_flood_of_junk(self):
-        self.send_junk(JUNK, None)
+    def load_of_nobody(self, name):
+        """A fifth of it, where no worker reads it."""
+        whole, rate, send, *more = self.loads[name]
+        with Neighbours(self.sluice, self.releases, RATE) as them:
+            Aside(send, self.sluice.stack.brokers, self.sluice.prefix + NOBODY, whole // 5, rate, *more).wait(900)
+        p50, p99 = (percentile(them.answered, part, set(range(SHARDS))) for part in (0.5, 0.99))
+        self.tap.note(f"{name.replace('_', ' ')}, where nobody reads it: neighbours' p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
     def a_greedy_project(self):
         each = RATE / len(self.releases)
         Aside(send_greedily, *self.where(), self.greedy, self.greedy_shas, 100 * each, GREEDY).wait(GREEDY + 300)
         self.work_off(300)
 
-    def send_junk(self, count, rate):
-        Aside(send_junk, *self.where(), count, rate).wait(900)
-        self.work_off(900)
-
-    def send_large(self, count, rate):
-        before = self.large_verified()
-        Aside(send_large, *self.where(), self.large, self.artifact, count, rate).wait(900)
-        self.work_off(900)
-        more = self.large_verified() - before
-        self.tap.check(f"{count} large manifests are verified", more == count, f"{more} are")
-
-    def large_verified(self):
-        return self.sluice.rows("SELECT count(*) FROM release WHERE project = %s", self.large)[0][0]
-
-    def large_manifests(self):
-        self.send_large(LARGE, LARGE_RATE)
-
-    def a_flood_of_large_manifests(self):
-        self.send_large(LARGE, None)
+    def releases_there(self):
+        return self.sluice.rows("SELECT count(*) FROM release")[0][0]
 
     def before_a_registry_that_hangs(self):
         """They are sent before it is measured what they do while they wait."""
@@ -239,10 +237,12 @@ class Hostile:
     # ---- what must hold ----
 
     def run(self, name):
+        if SIZE == "full" and name in self.loads:
+            self.load_of_nobody(name)
         getattr(self, "before_" + name, lambda: None)()
         began = time.monotonic()
         with Memory(self.worker) as memory, Neighbours(self.sluice, self.releases, RATE) as them:
-            getattr(self, name)()
+            self.load(name) if name in self.loads else getattr(self, name)()
         words, others = name.replace("_", " "), set(range(SHARDS)) - set(HARMED)
         if name == "quiet":
             self.base += them.answered
@@ -284,6 +284,7 @@ def main():
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as silent, Installation(shards=SHARDS, policy=None) as sluice:
         hanging = f"127.0.0.1:{silent.getsockname()[1]}"
         sluice.apply_policy(POLICY, hanging=hanging)
+        sluice.must("topics", "create", SLUICE_TOPIC_PREFIX=sluice.prefix + NOBODY)
         worker = sluice.worker(lanes=2)
         hostile = Hostile(tap, sluice, worker, hanging)
         hostile.warm_up()
