@@ -290,6 +290,6 @@ int cloudevent_traceparent(struct arena *arena, const struct record *record, str
     struct slice why;
     int status = cloudevent_read(arena, record, &event, &why);
     if (status && !why.p) return -1;
-    *ret_traceparent = status ? (struct slice){0} : event.traceparent;
+    *ret_traceparent = status ? slice_of(NULL, 0) : event.traceparent;
     return 0;
 }

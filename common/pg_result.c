@@ -91,7 +91,7 @@ struct slice pg_get_array_text(const struct pg_result *result, size_t row, int c
     for (;; index--) {
         int64_t size = big_endian(bytes.p + at, 4);
         at += 4;
-        if (index == 0) return size < 0 ? (struct slice){0} : slice_of(bytes.p + at, (size_t)size);
+        if (index == 0) return size < 0 ? slice_of(NULL, 0) : slice_of(bytes.p + at, (size_t)size);
         if (size > 0) at += (size_t)size;
     }
 }

@@ -119,7 +119,7 @@ struct slice schema_uri_resolve(struct arena *arena, struct slice base_text, str
     }
     if (!uri.scheme.p) uri.scheme = base.scheme;
     append_uri(&whole, &uri, path);
-    struct slice answer = merged.failed || whole.failed ? (struct slice){0} : arena_copy(arena, buf_slice(&whole));
+    struct slice answer = merged.failed || whole.failed ? slice_of(NULL, 0) : arena_copy(arena, buf_slice(&whole));
     buf_release(&merged);
     buf_release(&whole);
     return answer;

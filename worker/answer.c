@@ -117,7 +117,7 @@ static struct answer *add(struct batch *batch, struct shard_batch *shard, const 
         ledger_write_input(decision, record);
         /* Only a dead letter is made of it once it is committed. */
         struct arena *arena = kind == RESULT_DEAD_LETTER ? &batch->kept : &batch->arena;
-        row->input = decision->failed ? (struct slice){0} : arena_copy(arena, buf_slice(decision));
+        row->input = decision->failed ? slice_of(NULL, 0) : arena_copy(arena, buf_slice(decision));
         if (!row->input.p) return NULL;
         if (item->event.traceparent.p && ledger_holds(record)) { /* otherwise nobody could recall it */
             answer->traceparent = arena_copy(&batch->kept, item->event.traceparent);
@@ -258,5 +258,5 @@ struct slice answer_conditions(struct batch *batch, const struct condition *list
     buf_reset(b);
     b->maximum = DECISION_MAX;
     conditions(b, list, count);
-    return b->failed ? (struct slice){0} : arena_copy(&batch->arena, buf_slice(b));
+    return b->failed ? slice_of(NULL, 0) : arena_copy(&batch->arena, buf_slice(b));
 }

@@ -68,7 +68,7 @@ static struct slice path_in_data(struct batch *batch, const struct json *data, c
     bool starved = prefix.failed;
     size_t skip = slice_starts(slice_str(path), buf_slice(&prefix)) ? prefix.n : 0;
     buf_release(&prefix);
-    return starved ? (struct slice){0} : arena_copy(&batch->arena, slice_str(path + skip));
+    return starved ? slice_of(NULL, 0) : arena_copy(&batch->arena, slice_str(path + skip));
 }
 
 /* The event's data against the schema of its type. */
