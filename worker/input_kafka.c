@@ -201,6 +201,7 @@ enum { WAKE_MS = 20 };
  * something: it fetches while the lane works. Not more often: an answer to that question waits behind a fetch that finds nothing.
  */
 static void wake_fetcher(struct input_kafka *kafka) {
+    if (!kafka->last_topic) return; /* ends of logs alone have filled the queue */
     if ((kafka->since_wake < kafka->full_bytes / 2 && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
     kafka->was_full = false;

@@ -32,7 +32,7 @@ static struct input *open_input(const struct kafka_options *options, const char 
 
 /* Polls until an event of that kind, for at most 30 s. */
 static struct input_event await(struct input *input, enum input_event_kind kind) {
-    struct input_event event;
+    struct input_event event = {0};
     for (long end = broker_ms() + 30000; broker_ms() < end;) {
         MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
         if (event.kind == kind && (kind != INPUT_RECORDS || event.record_count)) return event;

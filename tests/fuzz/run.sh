@@ -4,14 +4,14 @@
 #   --target NAME   only this one, as json; may be repeated
 #   --jobs J        so many targets at once (the processors)
 #   --no-coverage   do not measure which lines of the parsers were reached
-#   --fresh         begin with the seeds alone, not with what earlier runs have found to be new
+#   --fresh         begin with the seeds alone, not with what earlier runs have found to be new, and leave that as it is
 #   --tap           print TAP, for short.sh
 # A finding is kept, with how to repeat it. Fails when there is one, or when less than 90% of a parser's lines were reached.
 # Ends with "N passed, N failed, N skipped"; exit status 0 none failed, 1 some did, 2 it could not be run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-build=$root/build/fuzz programs=$root/build/fuzz/tests/fuzz
+build=$root/build/fuzz programs=$root/build/fuzz/tests/fuzz corpora=$root/build/fuzz/corpus
 python=/usr/bin/python3
 wanted_percent=90
 length_max=16384 # of what the fuzzer makes; seeds may be longer
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
     --target) [ -e "$here/fuzz_${2-}.c" ] || fail "there is no target '${2-}'; there are: $(cd "$here" && echo fuzz_*.c | sed 's/fuzz_//g; s/\.c//g')"
         targets+=("$2"); shift ;;
     --no-coverage) coverage=no ;;
-    --fresh) fresh=yes ;;
+    --fresh) fresh=yes corpora=$build/corpus-fresh ;;
     --tap) tap=yes ;;
     -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;;
     *) fail "unknown option '$1'; see tests/run.sh fuzz --help" ;;
@@ -43,7 +43,7 @@ export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 export SLUICE_VECTORS=${SLUICE_VECTORS:-$root/../shared/vectors}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-mkdir -p "$build/corpus" "$build/seeds" "$build/findings" "$build/logs"
+mkdir -p "$corpora" "$build/seeds" "$build/findings" "$build/logs"
 
 children=()
 finish() {
@@ -66,7 +66,7 @@ note() { if [ $tap = yes ]; then sed 's/^/# /'; else sed 's/^/    /'; fi; }
 
 # First every seed as it is, then what the fuzzer makes of them.
 fuzz() { # target
-    local target=$1 program=$programs/fuzz_$1 corpus=$build/corpus/$1 seeds=$build/seeds/$1 dictionary=$build/seeds/$1.dict
+    local target=$1 program=$programs/fuzz_$1 corpus=$corpora/$1 seeds=$build/seeds/$1 dictionary=$build/seeds/$1.dict
     # The time-out is of the wall: on a busy machine a process may stand still for most of a minute.
     local options=(-artifact_prefix="$build/findings/$target-" -timeout=120 -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1)
     rm -rf "$seeds"
@@ -116,7 +116,7 @@ if [ $coverage = yes ]; then
     for target in "${targets[@]}"; do
         program=$root/build/fuzz-coverage/tests/fuzz/fuzz_$target profile=$build/logs/$target
         status=0
-        LLVM_PROFILE_FILE=$profile.profraw "$program" -runs=0 -max_len=4000000 "$build/corpus/$target" "$build/seeds/$target" \
+        LLVM_PROFILE_FILE=$profile.profraw "$program" -runs=0 -max_len=4000000 "$corpora/$target" "$build/seeds/$target" \
             >"$profile.coverage.log" 2>&1 || { say "not ok" "$target: the inputs could not be run again; see $profile.coverage.log"; continue; }
         llvm-profdata merge -sparse "$profile.profraw" -o "$profile.profdata"
         rm -f "$profile.profraw"

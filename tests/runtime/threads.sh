@@ -1,7 +1,7 @@
 #!/bin/bash
 # time-limit: 3600
 # tests-full-only
-# ThreadSanitizer over everything that has a thread: what the lane's two threads share (unit), the clients of Kafka and of registries
+# ThreadSanitizer over what has threads: what the lane's two threads share (unit), the clients of Kafka and of registries
 # (component), and whole workers (system). Not test_supervisor: it forks out of a process that has threads, without exec, and there
 # ThreadSanitizer itself stands still; the supervisor runs in the system test.
 set -uo pipefail

@@ -146,7 +146,7 @@ static int send_one(struct sim_producer *producer, const struct sim_record *reco
 
 /* Each partition has its own requests: only within one is the order that of producing. NULL: none of them has a leader now. */
 static struct sim_record **next_to_send(struct sim_producer *producer) {
-    struct sim_record **firsts[OUTPUT_TOPICS * SHARDS_MAX];
+    struct sim_record **firsts[OUTPUT_TOPICS * SHARDS_MAX] = {0};
     size_t count = 0;
     for (struct sim_record **at = &producer->queue; *at; at = &(*at)->next) {
         bool is_first = true;

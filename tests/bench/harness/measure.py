@@ -100,7 +100,9 @@ def latency(servers, under_test, workload, topics, warm=20, gap=0.05, patience=3
         program.stop()
         reader.close()
     took.sort()
-    return {"program": under_test.name, "complete": lost == 0, "lost": lost, "n": len(took), "samples": took, "p50": quantile(took, .5),
+    records, exact, _ = kafka.read_results(servers.brokers, topics.results, topics.partitions, workload.identities())
+    complete = lost == 0 and records == exact == workload.n
+    return {"program": under_test.name, "complete": complete, "lost": lost, "n": len(took), "samples": took, "p50": quantile(took, .5),
             "p90": quantile(took, .9), "p99": quantile(took, .99), "idle_rss": rss, "idle_pss": pss}
 
 
