@@ -57,6 +57,11 @@ static void try_failures(const struct failure *failure, size_t count) {
 
 static void try_failure(const struct failure *failure) { try_failures(failure, 1); }
 
+/* What only asks for a number or two fails before it has them. */
+static bool has_effect(enum port_operation operation) {
+    return operation != DO_input_partitions && operation != DO_input_bounds && operation != DO_store_installation;
+}
+
 static void try_kinds(struct failure failure) {
     static const enum error_kind kinds[] = {ERROR_UNAVAILABLE, ERROR_UNKNOWN, ERROR_FENCED, ERROR_INPUT, ERROR_INTERNAL};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -64,7 +69,7 @@ static void try_kinds(struct failure failure) {
         failure.after = false;
         try_failure(&failure);
         failure.after = true;
-        if (failure.operation != DO_input_partitions && failure.operation != DO_store_installation) try_failure(&failure);
+        if (has_effect(failure.operation)) try_failure(&failure);
     }
 }
 

@@ -16,7 +16,7 @@
 #define DIGEST "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define TIME "2026-03-01T10:00:00Z"
 
-enum { TURN_MS = 50, TURNS_MAX = 4000, POOL = 32 * 1024 * 1024, OPERATOR_TURNS = 200 };
+enum { TURN_MS = 50, TURNS_MAX = 4000, POOL = 32 * 1024 * 1024, OPERATOR_TURNS = 200, SLOW_MS = 2000 };
 static const instant began = 1772359200000000 /* TIME */, SOON = 60000000;
 
 struct world world;
@@ -227,7 +227,21 @@ static void add_request(const char *project, const char *id, const char *sha, co
 /* Two projects, one on each shard. */
 static const char *const projects[] = {"acme/shop", "acme/tool2"};
 
+/* Lanes died on that record, or, of INPUT_NONE, at that sum of a shard's two positions. */
+static void lanes_died(const char *project, enum input_topic topic, uint64_t at) {
+    struct shard_row *row = &world.shards[home(project)];
+    row->crash_topic = topic;
+    row->crash_position = at;
+    row->crash_count = 3;
+}
+
+/* Lanes died on the first request, and the log takes its time to give it: the build has to wait. */
 static void releases_are_built(void) {
+    add(INPUT_REQUESTS, home(projects[1]))->value = SLICE("killer");
+    lanes_died(projects[1], INPUT_REQUESTS, 0);
+    world.slow.topic = INPUT_REQUESTS;
+    world.slow.shard = home(projects[1]);
+    world.slow.until = world.now + SLOW_MS;
     for (size_t i = 0; i < 2; i++) add_build(projects[i], "b1", A);
     add(INPUT_BUILDS, home(projects[0]))->value = SLICE("junk");
     add_event(INPUT_BUILDS, projects[0], "b2", "dev.sluice.build.complete.v1", "{\"manifest\":\"{}\"}");
@@ -283,7 +297,12 @@ static void the_new_environment_is_used(void) {
     add_request(projects[1], "p1", B, "prod", "");
 }
 
+/* Meanwhile lanes died elsewhere: on a build that the log has lost, so that what waits for it must not wait for ever, and on one
+ * of the records of a batch. */
 static void the_group_moves_and_time_goes_by(void) {
+    const struct shard_row *row = &world.shards[home(projects[1])];
+    lanes_died(projects[0], INPUT_BUILDS, RECORDS_MAX);
+    lanes_died(projects[1], INPUT_NONE, row->position[INPUT_BUILDS] + row->position[INPUT_REQUESTS]);
     world.pending_revocation = true;
     world.now += 31000;
 }
@@ -343,9 +362,8 @@ void world_begin(const struct failure *failures, size_t count) {
         row->fence_ids = world.ids[n];
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) row->settled[topic].offset = -1;
     }
-    /* Lanes died on this one, and the last has left its ids. */
+    /* The last lane died, and has left its ids. */
     struct shard_row *row = &world.shards[home(projects[1])];
-    row->crash_count = 3;
     row->fence_ids[row->fence_id_count++] = SLICE("dead-0");
 }
 

@@ -20,7 +20,7 @@ enum { SHARDS = 2, RECORDS_MAX = 32, ROWS_MAX = 128, PROMOTIONS_MAX = 32, WRITER
 /* The ports' operations, X(name, port). */
 /* clang-format off */
 #define OPERATIONS(X) \
-    X(poll, input) X(assign, input) X(partitions, input) \
+    X(poll, input) X(assign, input) X(partitions, input) X(bounds, input) \
     X(init, output) X(fence, output) X(begin, output) X(produce, output) X(commit, output) X(tails, output) \
     X(installation, store) X(take, store) X(drop_ids, store) X(release, store) X(suspect, store) \
     X(stop, store) X(epochs, store) X(load, store) X(due, store) X(control, store) X(write, store) X(ledger, store) \
@@ -101,6 +101,11 @@ struct world {
     unsigned long fired;
 
     struct partition inputs[INPUT_TOPICS + 1][SHARDS];
+    struct {
+        enum input_topic topic; /* INPUT_NONE: none */
+        uint32_t shard;
+        uint64_t until;
+    } slow; /* a partition that gives nothing before `until` */
     bool pending_assignment, pending_revocation;
     struct input_position fetched[SHARDS];
     size_t fetched_count;

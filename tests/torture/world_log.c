@@ -21,15 +21,18 @@ static int64_t fake_known_end(struct input *input, uint32_t shard, enum input_to
     return (int64_t)world.inputs[topic][shard].count;
 }
 
-/* Asked only where a record on which lanes died holds others up: not in this story, in which nobody dies on one. */
 static int fake_bounds(struct input *input, uint32_t shard, int64_t ret_start[INPUT_TOPICS + 1],
                        int64_t ret_end[INPUT_TOPICS + 1], struct error *error) {
-    (void)error;
+    if (world_fails(DO_input_bounds, false, error)) return -1;
     for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
         ret_start[topic] = 0;
         ret_end[topic] = fake_known_end(input, shard, topic);
     }
     return 0;
+}
+
+static bool is_slow(uint32_t shard, int topic) {
+    return topic == (int)world.slow.topic && shard == world.slow.shard && world.now < world.slow.until;
 }
 
 /* At most `limit` records of the fetched shards. */
@@ -42,6 +45,7 @@ static void fetch(size_t limit, struct input_event *event) {
         for (int topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
             struct input_position *at = &world.fetched[i];
             const struct partition *from = &world.inputs[topic][at->shard];
+            if (is_slow(at->shard, topic)) continue;
             while (event->record_count < limit && at->position[topic] < from->count)
                 records[event->record_count++] = from->records[at->position[topic]++];
         }
