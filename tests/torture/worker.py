@@ -24,7 +24,8 @@ STARTS = 60  # seconds
 
 def spread(count, limit):
     """Which allocations fail: at most so many, at the same distance from each other."""
-    return sorted({1 + i * (count - 1) // max(limit - 1, 1) for i in range(min(limit, count))})
+    tries = min(limit, count)
+    return sorted({1 + i * (count - 1) // max(tries - 1, 1) for i in range(tries)})
 
 
 def session(pid):
