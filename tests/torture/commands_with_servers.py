@@ -121,18 +121,17 @@ class Bench:
 def with_worker(bench, Case):
     shop = ("--project", PROJECT)
     promote = ("promote", "--release-ref", bench.sha, "--target-env", "dev")
-    kafka = {"compare": False, "limit": 60}
-    yield Case("promote", bench.arguments(*promote), after=bench.promoted, **kafka)
-    yield Case("promote --wait", bench.arguments(*promote, "--wait", "--timeout", "1m"), **kafka)
-    yield Case("promote --dry-run --wait", bench.arguments(*promote, "--dry-run", "--wait", "--timeout", "1m"), **kafka)
+    yield Case("promote", bench.arguments(*promote), after=bench.promoted, compare=False)
+    yield Case("promote --wait", bench.arguments(*promote, "--wait", "--timeout", "1m"), compare=False)
+    yield Case("promote --dry-run --wait", bench.arguments(*promote, "--dry-run", "--wait", "--timeout", "1m"), compare=False)
     yield Case("build-complete", bench.arguments("build-complete", "--manifest", "manifest.json"), before=bench.manifest, after=bench.built,
-               **kafka)
+               compare=False)
     yield Case("build-complete --wait", bench.arguments("build-complete", "--manifest", "manifest.json", "--wait", "--timeout", "1m"), before=bench.manifest,
-               **kafka)
-    yield Case("wait", ["wait", bench.promotion, *shop, "--timeout", "1m"], **kafka)
-    yield Case("wait --json", ["wait", bench.promotion, *shop, "--json", "--timeout", "1m"], **kafka)
+               compare=False)
+    yield Case("wait", ["wait", bench.promotion, *shop, "--timeout", "1m"], compare=False)
+    yield Case("wait --json", ["wait", bench.promotion, *shop, "--json", "--timeout", "1m"], compare=False)
     yield Case("policy apply", ["policy", "apply", "policy.yaml"], before=bench.policy, after=bench.policy_is_in_force, compare=False,
-               alone=True, limit=150)
+               alone=True)
 
 
 def without_worker(bench, Case):
@@ -147,20 +146,20 @@ def without_worker(bench, Case):
     yield Case("db migrate, nothing to do", ["db", "migrate"], compare=False)
     yield Case("db migrate, all of it", lambda folder: ["db", "migrate", "--shards", "2", "--config", folder / "own.yaml"],
                before=bench.elsewhere(schema=True), after=bench.goes_through_again("db", "migrate", "--shards", "2"), compare=False, limit=30)
-    yield Case("topics check", ["topics", "check"], compare=False, limit=60)
-    yield Case("topics check --json", ["topics", "check", "--json"], limit=60)
+    yield Case("topics check", ["topics", "check"], compare=False)
+    yield Case("topics check --json", ["topics", "check", "--json"])
     yield Case("topics create", lambda folder: ["topics", "create", "--config", folder / "own.yaml"], before=bench.elsewhere(topics=True),
                after=bench.goes_through_again("topics", "create"), compare=False, limit=20)
-    yield Case("dead-letter list", ["dead-letter", "list"], limit=60)
-    yield Case("dead-letter list --json", ["dead-letter", "list", "--json"], limit=60)
+    yield Case("dead-letter list", ["dead-letter", "list"])
+    yield Case("dead-letter list --json", ["dead-letter", "list", "--json"])
     partition, offset = dead_letter(bench)
-    yield Case("dead-letter show", ["dead-letter", "show", partition, offset], limit=60)
-    yield Case("dead-letter show --json", ["dead-letter", "show", partition, offset, "--json"], limit=60)
-    yield Case("audit verify", ["audit", "verify"], compare=False, limit=60)
-    yield Case("audit verify --json", ["audit", "verify", "--json"], compare=False, limit=60)
+    yield Case("dead-letter show", ["dead-letter", "show", partition, offset])
+    yield Case("dead-letter show --json", ["dead-letter", "show", partition, offset, "--json"])
+    yield Case("audit verify", ["audit", "verify"], compare=False)
+    yield Case("audit verify --json", ["audit", "verify", "--json"], compare=False)
     yield Case("audit verify --ledger-only", ["audit", "verify", "--ledger-only"], compare=False)
     yield Case("shard resume", ["shard", "resume", "0", "--accept-loss", "a test"], before=bench.stop_shard, after=bench.shard_is_resumed,
-               compare=False, alone=True, limit=60)
+               compare=False, alone=True)
 
 
 def dead_letter(bench):
