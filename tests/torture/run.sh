@@ -1,8 +1,8 @@
 #!/bin/bash
 # Exhausted memory and failing ports, one failure at a time:
 #   tests/run.sh torture [--all | --short] [--offline] [--tap] [filter]
-# --all: every allocation of every program; otherwise the first ones of each and some of the others, drawn from a seed that never
-# changes. --short: fewer still. --offline: without what needs Kafka, Postgres and a registry. --tap: as Test Anything
+# --all: every allocation of every program, an hour or more; otherwise the first ones of each and some of the others, drawn from a seed
+# that never changes. --short: fewer still. --offline: without what needs Kafka, Postgres and a registry. --tap: as Test Anything
 # Protocol. filter: only programs whose name contains it: formats, stages, lane, ports, registry, store, kafka, commands,
 # worker. Ends with "N passed, N failed, N skipped"; exit status 0 when none failed, 1 when one did, 2 when it could not be run.
 set -euo pipefail
