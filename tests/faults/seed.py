@@ -61,9 +61,6 @@ class Field:
                 return None
         return wait("Postgres answers", attempt, seconds)[0]
 
-    def epochs(self):
-        return int(self.ask("SELECT sum(epoch) FROM shard")[0][0])
-
     def heal(self):
         self.servers.heal()
         for worker in self.workers:
