@@ -467,7 +467,7 @@ def link_fault(name, mode):
             met = link.end()
         if not met:
             raise NoEffect("nothing went that way")
-        return f"for {seconds:.1f} s, met {met} times"
+        return f"{'for good' if mode == 'half-close' else f'for {seconds:.1f} s'}, met {met} times"
     return fault
 
 

@@ -5,7 +5,7 @@ A Link is one kind of connection ("worker-kafka") with a mouth for each server b
   stall       nothing goes on; what was held is delivered afterwards, late
   drop        bytes of one direction vanish, the connection stays up; at the end it is reset
   cut         every connection is reset, and new ones until the end
-  half-close  one direction is ended (FIN), the other stays open; for good
+  half-close  one direction is ended (FIN), the other stays open; for good, for nobody resets it
 and for HTTP: answer, the proxy answers each request itself."""
 import asyncio
 import contextlib
@@ -38,7 +38,9 @@ class Loop:
 
 class Connection:
     def __init__(self, mouth, client_reader, client_writer, server_reader, server_writer):
-        self.mouth, self.spoiled = mouth, set()  # directions in which bytes have vanished: nothing may follow them
+        self.mouth = mouth
+        self.spoiled = set()  # directions in which bytes have vanished: nothing may follow them
+        self.closed = set()   # and those that were ended, after which nothing can
         self.readers = {UP: client_reader, DOWN: server_reader}
         self.writers = {UP: server_writer, DOWN: client_writer}
 
@@ -50,7 +52,7 @@ class Connection:
 
     def half_close(self, direction):
         """The receiver of this direction reads an end; what it sends still arrives."""
-        self.spoiled.add(direction)
+        self.closed.add(direction)
         with contextlib.suppress(OSError, RuntimeError):
             if self.writers[direction].can_write_eof():
                 self.writers[direction].write_eof()
@@ -71,11 +73,11 @@ class Connection:
             if mouth.drop in (direction, "both"):
                 mouth.touched += 1
                 self.spoiled.add(direction)
-            if direction in self.spoiled:
+            if direction in self.spoiled | self.closed:
                 continue
             writer.write(data)
             await writer.drain()
-        if direction not in self.spoiled and writer.can_write_eof():
+        if direction not in self.spoiled | self.closed and writer.can_write_eof():
             writer.write_eof()
 
     def answer(self, data):
