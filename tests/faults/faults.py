@@ -2,6 +2,7 @@
 """Real faults, by seed: see README.md; run.sh is the way to call it."""
 import argparse
 import collections
+import json
 import signal
 import sys
 import time
@@ -30,42 +31,61 @@ def span(text):
 
 
 class Totals:
-    def __init__(self):
-        self.passed, self.failed = [], []
-        self.planned, self.met, self.missed = collections.Counter(), collections.Counter(), collections.Counter()
+    """What came of each seed: of this run and, with a file, of all runs that were given the same one. A seed counts once, as it ended the
+    last time."""
+
+    def __init__(self, file):
+        self.file = file
+        self.seeds = json.loads(file.read_text()) if file and file.exists() else {}
+        self.save()
+
+    def save(self):
+        if self.file:
+            new = self.file.with_name(self.file.name + ".new")
+            new.write_text(json.dumps(self.seeds) + "\n")
+            new.replace(self.file)
 
     def add(self, number, outcome):
-        (self.failed if outcome.problems else self.passed).append(number)
-        self.planned.update(one.kind for one in schedule.plan(number))
-        self.met.update(outcome.met)
-        self.missed.update(outcome.missed)
+        self.seeds[str(number)] = {"passed": not outcome.problems, "planned": [one.kind for one in schedule.plan(number)],
+                                   "injected": outcome.met, "without_effect": outcome.missed}
+        self.save()
+
+    def count(self, what):
+        return collections.Counter(kind for seed in self.seeds.values() for kind in seed[what])
+
+    def missed(self):
+        return collections.Counter((kind, why) for seed in self.seeds.values() for kind, why in seed["without_effect"])
+
+    def failed(self):
+        return sum(not seed["passed"] for seed in self.seeds.values())
 
     def skipped(self):
         """Kinds that could not be tried at all here."""
-        return sorted({(kind, why) for kind, why in self.missed if why.endswith(" here") and not self.met[kind]})
+        met = self.count("injected")
+        return sorted({(kind, why) for kind, why in self.missed() if why.endswith(" here") and not met[kind]})
 
     def too_seldom(self):
-        """(kind, how often at least) of those that could be tried here and were not injected often enough to have shown anything."""
-        whole = len(self.passed) + len(self.failed) >= WHOLE
-        skipped = {kind for kind, _ in self.skipped()}
+        """What to say of each kind that could be tried here and was not injected often enough to have shown anything."""
+        planned, met, skipped = self.count("planned"), self.count("injected"), {kind for kind, _ in self.skipped()}
         for kind in KINDS:
-            least = ENOUGH if whole else int(self.planned[kind] >= ONCE)
-            if kind not in skipped and self.met[kind] < least:
-                yield kind, least
+            least = ENOUGH if len(self.seeds) >= WHOLE else int(planned[kind] >= ONCE)
+            if kind not in skipped and met[kind] < least:
+                yield f"{kind}: planned {planned[kind]} times, injected {met[kind]} times, at least {least} are wanted"
 
     def show(self):
+        planned, met = self.count("planned"), self.count("injected")
         print(f"\n{'fault':<28} {'planned':>8} {'injected':>8}")
         for kind in KINDS:
-            if self.planned[kind]:
-                print(f"{kind:<28} {self.planned[kind]:>8} {self.met[kind]:>8}")
-        print(f"{'all':<28} {self.planned.total():>8} {self.met.total():>8}")
-        for (kind, why), count in sorted(self.missed.items()):
+            if planned[kind]:
+                print(f"{kind:<28} {planned[kind]:>8} {met[kind]:>8}")
+        print(f"{'all':<28} {planned.total():>8} {met.total():>8}")
+        for (kind, why), count in sorted(self.missed().items()):
             print(f"without effect: {kind}, {count} times: {why}")
         for kind, why in self.skipped():
             print(f"skipped: {kind}: {why}")
-        for kind, least in self.too_seldom():
-            print(f"too seldom: {kind}: planned {self.planned[kind]} times, injected {self.met[kind]} times, at least {least} are wanted")
-        print(f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped())} skipped")
+        for seldom in self.too_seldom():
+            print(f"too seldom: {seldom}")
+        print(f"{len(self.seeds) - self.failed()} passed, {self.failed()} failed, {len(self.skipped())} skipped")
 
 
 def run_all(numbers, totals, keep):
@@ -107,17 +127,22 @@ def main():
     parser.add_argument("--seeds", type=span, default=span("1-2"), metavar="A-B")
     parser.add_argument("--plan", action="store_true", help="only print what would go wrong, and how often each kind")
     parser.add_argument("--keep", action="store_true", help="keep the logs of every seed, not only of those that fail")
+    parser.add_argument("--totals", type=Path, metavar="FILE", help="add up the parts of a longer run there, and judge all of it")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    totals = Totals()
     if options.plan:
+        planned = collections.Counter()
         for number in options.seeds:
-            totals.planned.update(one.kind for one in schedule.plan(number))
+            planned.update(one.kind for one in schedule.plan(number))
             print(f"seed {number}: " + ", ".join(f"{one.kind} at {one.at:.1f}" for one in schedule.plan(number)))
         for kind in KINDS:
-            print(f"{kind:<28} {totals.planned[kind]:>8}")
+            print(f"{kind:<28} {planned[kind]:>8}")
         return 0
+    try:
+        totals = Totals(options.totals)
+    except (OSError, ValueError) as error:
+        parser.error(f"--totals {options.totals}: {error}")
     try:
         run_all(list(options.seeds), totals, options.keep)
     except Exception:  # pylint: disable=broad-except
@@ -125,7 +150,7 @@ def main():
         totals.show()
         return 2
     totals.show()
-    return 1 if totals.failed or any(totals.too_seldom()) else 0
+    return 1 if totals.failed() or any(totals.too_seldom()) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 #!/bin/bash
 # Real faults, by seed, against real servers; README.md beside this file says what and how:
-#   tests/run.sh faults [--seeds A-B] [--plan] [--keep]
+#   tests/run.sh faults [--seeds A-B] [--totals FILE] [--plan] [--keep]
 # --seeds   which (1-2); odd ones have one broker, even ones three; each takes some 40 s
+# --totals  add up the parts of a longer run in this file: the table and the judgement are of all seeds in it,
+#           each as it ended the last time
 # --plan    only print what would go wrong in each, and how often each kind of fault
 # --keep    keep the logs of every seed, not only of those that fail
 # Ends with a table of the faults that were injected and the line "N passed, N failed, N skipped" (seeds; kinds that cannot be tried
@@ -11,7 +13,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/tests/faults
 
-if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then sed -n '2,9s/^# \{0,1\}//p' "$0"; exit; fi
+if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then sed -n '2,11s/^# \{0,1\}//p' "$0"; exit; fi
 
 if [ "${1-}" != --inside ]; then
     "$root/deploy/packages.sh" build run test faults
