@@ -27,9 +27,12 @@ lint | runtime) kinds=("$1") full=yes; shift ;;
 full) full=yes kinds+=(runtime); shift ;;
 coverage) exec "$root/tests/runtime/coverage.sh" "${@:2}" ;;
 model | sim | torture | fuzz | faults | bench) exec "$root/tests/$1/run.sh" "${@:2}" ;;
--h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
+-h | --help) ;;
 -*) fail "unknown option '$1'; see tests/run.sh --help" ;;
 esac
+for argument; do
+    case $argument in -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;; esac
+done
 filter=${1-}
 [ $# -le 1 ] || fail "at most one filter; see tests/run.sh --help"
 

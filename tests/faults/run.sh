@@ -13,7 +13,15 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/tests/faults
 
-if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then sed -n '2,11s/^# \{0,1\}//p' "$0"; exit; fi
+for argument; do
+    case $argument in -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;; esac
+done
+for argument; do
+    [ "$argument" = --plan ] || continue
+    /usr/bin/python3 -c "import confluent_kafka, psycopg2" 2>/dev/null ||
+        { echo "run.sh: --plan needs Python packages; 'deploy/packages.sh test' installs them" >&2; exit 2; }
+    PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 "$here/faults.py" "$@"
+done
 
 if [ "${1-}" != --inside ]; then
     "$root/deploy/packages.sh" build run test faults
