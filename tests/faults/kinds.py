@@ -471,7 +471,7 @@ def link_fault(name, mode):
     return fault
 
 
-LINKS = ("worker-kafka", "worker-postgres", "worker-registry", "producer-kafka", "broker-broker", "standby-primary")
+LINKS = ("worker-kafka", "worker-postgres", "worker-registry", "producer-kafka", "broker-broker", "standby-primary", "broker-controller")
 EVERYWHERE = {
     "kill-lane": kill_lane, "kill-supervisor": kill_supervisor, "stop-lane": stop_lane, "stop-worker": stop_worker,
     "rebalance-storm": rebalance_storm, "clock-jump": clock_jump, "database-clock-jump": database_clock_jump,

@@ -36,5 +36,5 @@ def plan(seed):
     dice = random.Random(f"plan/{seed}")
     found = [(dice.uniform(0, MAIN_WITHIN), kind) for kind in kinds_of(seed)]
     found += [(dice.uniform(0, LINKS_WITHIN), f"{link} {MODES[(seed + 2 * number) % len(MODES)]}") for number, link in enumerate(LINKS)]
-    found.append((dice.uniform(0, LINKS_WITHIN), list(ON_LINKS)[seed * 7 % len(ON_LINKS)]))
+    found.append((dice.uniform(0, LINKS_WITHIN), list(ON_LINKS)[seed * 11 % len(ON_LINKS)]))
     return [Planned(at, kind, number) for number, (at, kind) in enumerate(sorted(found))]

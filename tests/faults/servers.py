@@ -105,15 +105,16 @@ class KafkaNode:
         self.disk = Disk(self.folder / "data")
         self.direct, self.inner, self.workers, self.producers, self.controller = (cluster.ports.take() for _ in range(5))
 
-    def configure(self, voters, inner_port, worker_port, producer_port):
+    def configure(self, voters, inner_port, worker_port, producer_port, controller_port):
         copies, host = self.cluster.copies, "127.0.0.1"
 
-        def listeners(inner, workers, producers):
-            return f"DIRECT://{host}:{self.direct},INNER://{host}:{inner},WORKERS://{host}:{workers},PRODUCERS://{host}:{producers}"
+        def listeners(inner, workers, producers, controller):
+            return (f"DIRECT://{host}:{self.direct},INNER://{host}:{inner},WORKERS://{host}:{workers},PRODUCERS://{host}:{producers},"
+                    f"CONTROLLER://{host}:{controller}")
         (self.folder / "extra.properties").write_text(f"""node.id={self.number}
 controller.quorum.voters={voters}
-listeners={listeners(self.inner, self.workers, self.producers)},CONTROLLER://{host}:{self.controller}
-advertised.listeners={listeners(inner_port, worker_port, producer_port)}
+listeners={listeners(self.inner, self.workers, self.producers, self.controller)}
+advertised.listeners={listeners(inner_port, worker_port, producer_port, controller_port)}
 inter.broker.listener.name=INNER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,INNER:PLAINTEXT,WORKERS:PLAINTEXT,PRODUCERS:PLAINTEXT
 default.replication.factor={copies}
@@ -171,8 +172,10 @@ class Kafka:
         self.worker_link = Link(loop, "worker-kafka", [("127.0.0.1", node.workers) for node in self.nodes])
         self.producer_link = Link(loop, "producer-kafka", [("127.0.0.1", node.producers) for node in self.nodes])
         self.broker_link = Link(loop, "broker-broker", [("127.0.0.1", node.inner) for node in self.nodes])
-        voters = ",".join(f"{node.number}@127.0.0.1:{node.controller}" for node in self.nodes)
-        for node, *mouths in zip(self.nodes, self.broker_link.mouths, self.worker_link.mouths, self.producer_link.mouths):
+        self.controller_link = Link(loop, "broker-controller", [("127.0.0.1", node.controller) for node in self.nodes])
+        voters = ",".join(f"{node.number}@{address}" for node, address in zip(self.nodes, self.controller_link.addresses))
+        links = (self.broker_link, self.worker_link, self.producer_link, self.controller_link)
+        for node, *mouths in zip(self.nodes, *(link.mouths for link in links)):
             node.configure(voters, *(mouth.port for mouth in mouths))
         self.brokers = ",".join(f"127.0.0.1:{node.direct}" for node in self.nodes)
         self._admin = None
@@ -370,7 +373,8 @@ class Servers:
         self.postgres = Postgres(self.folder, ports, loop)
         self.images = Registry(self.folder, ports, loop)
         self.outer_links = [self.kafka.worker_link, self.kafka.producer_link, self.postgres.link, self.images.link]
-        self.links = {link.name: link for link in self.outer_links + [self.kafka.broker_link, self.postgres.standby_link]}
+        inner_links = [self.kafka.broker_link, self.kafka.controller_link, self.postgres.standby_link]
+        self.links = {link.name: link for link in self.outer_links + inner_links}
         self.sluice, self.worker = Stack.program("sluice"), Stack.program("sluice-worker")
         self.brokers = self.kafka.brokers
 
