@@ -144,26 +144,27 @@ def behind(field, kafka, witness, due):
                 yield f"shard {shard}: {topic} at sequence {last} of {wanted}"
 
 
-def look(field, kafka, witness, due):
-    """All that is behind; a question that Kafka could not answer just now is asked again."""
+def look(field, witness, due):
+    """All that is behind; a question that Kafka could not answer just now is asked again. By a new client each time: one that has asked a
+    broker which no longer led goes on asking that one for minutes."""
+    kafka = Kafka(field.servers.brokers, field.sluice.prefix)
     try:
         return list(behind(field, kafka, witness, due))
     except KafkaException as error:
         return [f"Kafka: {error}"]
+    finally:
+        kafka.close()
 
 
 def settle(field, witness, seconds, due=True):
     """Waits until the lag is zero everywhere; how long that took."""
-    began, kafka = time.monotonic(), Kafka(field.servers.brokers, field.sluice.prefix)
-    try:
-        while late := look(field, kafka, witness, due):
-            if witness.error:
-                raise RuntimeError(f"who watches {witness.what} died: {witness.error}")
-            if time.monotonic() > began + seconds:
-                raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
-            time.sleep(0.3)
-    finally:
-        kafka.close()
+    began = time.monotonic()
+    while late := look(field, witness, due):
+        if witness.error:
+            raise RuntimeError(f"who watches {witness.what} died: {witness.error}")
+        if time.monotonic() > began + seconds:
+            raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
+        time.sleep(0.3)
     return time.monotonic() - began
 
 
