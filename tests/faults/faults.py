@@ -57,7 +57,7 @@ class Totals:
         return collections.Counter((kind, why) for seed in self.seeds.values() for kind, why in seed["without_effect"])
 
     def failed(self):
-        return sum(not seed["passed"] for seed in self.seeds.values())
+        return [number for number, seed in self.seeds.items() if not seed["passed"]]
 
     def skipped(self):
         """Kinds that could not be tried at all here."""
@@ -85,7 +85,10 @@ class Totals:
             print(f"skipped: {kind}: {why}")
         for seldom in self.too_seldom():
             print(f"too seldom: {seldom}")
-        print(f"{len(self.seeds) - self.failed()} passed, {self.failed()} failed, {len(self.skipped())} skipped")
+        failed = self.failed()
+        if failed:
+            print(f"failed: seed {', '.join(failed)}")
+        print(f"{len(self.seeds) - len(failed)} passed, {len(failed)} failed, {len(self.skipped())} skipped")
 
 
 def run_all(numbers, totals, keep):
