@@ -15,7 +15,8 @@ enum input_event_kind {
     INPUT_RECORDS,    /* `records` and `ends`, possibly none */
     INPUT_ASSIGNED,   /* `shards`: the partitions of both topics that are now this lane's; nothing is fetched yet */
     INPUT_REVOKED,    /* all of them are to be given back */
-    INPUT_OUTSIDE_LOG /* the position of `shards[0]` is not in the log of `topic`: below its start or above its end */
+    INPUT_OUTSIDE_LOG /* what was to be fetched of `shards[0]` is not in the log of `topic`, also by its leader: below its start
+                         or above its end */
 };
 
 /* A partition has been read to its end: what is below `offset` was given, and may be more than its last record, as aborted

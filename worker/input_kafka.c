@@ -8,15 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What the group has said since the last poll that told the lane. */
 enum group_state { GROUP_QUIET, GROUP_ASSIGNED, GROUP_REVOKED };
 
-/* A partition whose position is not in its log. */
+/* A partition of which a broker says that its position is not in the log. */
 struct outside {
     uint32_t shard;
     enum input_topic topic;
+    int64_t offset;
+    uint64_t told_at; /* milliseconds */
 };
 
 struct input_kafka {
@@ -142,11 +145,18 @@ static int note_end(struct input_kafka *kafka, const rd_kafka_message_t *message
     return 0;
 }
 
+static uint64_t monotonic_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static int note_outside(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic,
                         struct error *error) {
     if (!reserve((void **)&kafka->outside, &kafka->outside_room, kafka->outside_count + 1, sizeof *kafka->outside))
         return error_memory(error);
-    kafka->outside[kafka->outside_count++] = (struct outside){(uint32_t)message->partition, topic};
+    kafka->outside[kafka->outside_count++] =
+        (struct outside){(uint32_t)message->partition, topic, message->offset, monotonic_ms()};
     return 0;
 }
 
@@ -193,7 +203,7 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
                 : 0;
 }
 
-enum { WAKE_MS = 20 };
+enum { WAKE_MS = 20, OUTSIDE_MS = 3000 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
  * else happens, or after a second; by then the lane has been idle for most of it. So when it may have been full (half of the
@@ -314,11 +324,22 @@ static bool tell_group(struct input_kafka *kafka, struct input_event *event) {
     return true;
 }
 
+/* A broker that stood still while another became the leader says so of what it has not got, before it knows; by then it does. */
+static bool is_outside_due(const struct input_kafka *kafka) {
+    return kafka->outside_count && monotonic_ms() >= kafka->outside[kafka->outside_count - 1].told_at + OUTSIDE_MS;
+}
+
 static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event, struct error *error) {
     struct outside *outside = &kafka->outside[kafka->outside_count - 1];
     int64_t start, end;
     if (bounds_of(kafka, outside->shard, outside->topic, &start, &end, error)) return -1;
     kafka->outside_count--;
+    if (outside->offset >= start && outside->offset <= end)
+        return error_set(
+            error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+            "a broker said that its log of %s, partition %u, has no offset %lld, and it has %lld to %lld: it did not "
+            "lead any more, and another is asked",
+            kafka->names[outside->topic], outside->shard, (long long)outside->offset, (long long)start, (long long)end);
     *ret_event = (struct input_event){.kind = INPUT_OUTSIDE_LOG,
                                       .shards = &outside->shard,
                                       .shard_count = 1,
@@ -332,7 +353,7 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
                       struct error *error) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
-    if (kafka->outside_count) return tell_outside(kafka, ret_event, error);
+    if (is_outside_due(kafka)) return tell_outside(kafka, ret_event, error);
     int result = limit ? take_messages(kafka, wait_ms, limit, bytes, error) : 0;
     if (tell_group(kafka, ret_event)) return 0;
     if (!result && kafka->group_error.kind != ERROR_NONE) {
@@ -342,7 +363,6 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
     }
     if (result || make_records(kafka, error)) return -1;
     wake_fetcher(kafka);
-    if (!kafka->message_count && !kafka->end_count && kafka->outside_count) return tell_outside(kafka, ret_event, error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS,
                                       .records = kafka->records,
                                       .record_count = kafka->message_count,

@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -270,6 +271,46 @@ static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **st
     input->operations->free(input);
 }
 
+/* Simulated brokers, since a real one does so only for a moment after it was paused: found by tests/faults. */
+static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside(void **state) {
+    (void)state;
+    char prefix[64], text[500];
+    struct kafka_options options = broker_topics(prefix, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, 1);
+    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
+    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
+        char name[KAFKA_TOPIC_MAX + 1];
+        MUST(kafka_topic_name(&options, topic, name, &error));
+        assert_int_equal(rd_kafka_mock_topic_create(brokers, name, 1, 1), 0);
+    }
+    send_records(&options, KAFKA_REQUESTS, 0, 3, 10);
+    struct input *input = open_input(&options, "lane");
+    enum { FETCH = 1 };
+    rd_kafka_mock_push_request_errors(brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    const struct input_position position = position_of(0, 0, 1);
+    MUST(input->operations->assign(input, &position, 1, &error));
+    unsigned records = 0;
+    bool refused = false;
+    for (long end = broker_ms() + 20000; broker_ms() < end && records < 2;) {
+        struct input_event event;
+        if (input->operations->poll(input, 100, 100, 100000, &event, &error)) {
+            assert_string_equal(error.code, "kafka-stale-leader");
+            assert_int_equal(error.kind, ERROR_UNAVAILABLE);
+            refused = true;
+            MUST(input->operations->assign(input, &position, 1, &error)); /* as a lane does after every error */
+            continue;
+        }
+        assert_int_not_equal(event.kind, INPUT_OUTSIDE_LOG);
+        if (event.kind == INPUT_RECORDS && refused) records += (unsigned)event.record_count;
+    }
+    assert_true(refused);
+    assert_int_equal(records, 2);
+    input->operations->free(input);
+    rd_kafka_mock_cluster_destroy(brokers);
+    rd_kafka_destroy(rk);
+}
+
 /* Lets both members take part until each holds half, both topics' same partitions. */
 static void settle_two(struct input *inputs[2], uint32_t owner[PARTITIONS]) {
     size_t held[2] = {PARTITIONS, 0};
@@ -374,6 +415,7 @@ int main(void) {
         cmocka_unit_test(a_queue_that_was_full_of_bytes_is_filled_again_at_once),
         cmocka_unit_test(a_queue_that_was_full_of_records_is_filled_again_at_once),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
+        cmocka_unit_test(a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside),
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
         cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
         cmocka_unit_test(a_second_process_of_the_same_name_fences_the_first),
