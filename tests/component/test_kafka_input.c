@@ -286,6 +286,7 @@ static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_out
     }
     send_records(&options, KAFKA_REQUESTS, 0, 3, 10);
     struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
     enum { FETCH = 1 };
     rd_kafka_mock_push_request_errors(brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
     const struct input_position position = position_of(0, 0, 1);
