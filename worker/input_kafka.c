@@ -331,7 +331,7 @@ static bool is_outside_due(const struct input_kafka *kafka) {
 
 static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event, struct error *error) {
     struct outside *outside = &kafka->outside[kafka->outside_count - 1];
-    int64_t start, end;
+    int64_t start = 0, end = 0;
     if (bounds_of(kafka, outside->shard, outside->topic, &start, &end, error)) return -1;
     kafka->outside_count--;
     if (outside->offset >= start && outside->offset <= end)
