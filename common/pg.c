@@ -1,11 +1,12 @@
 #include "pg_internal.h"
 
+#include "monotonic.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { STATEMENTS_MAX = 96, CALLS_MAX = 32, BYTES_KEPT = 12 * 1024 * 1024, COPY_PIECE = 32 * 1024 };
 
@@ -206,11 +207,7 @@ int pg_connect(struct pg *pg, struct error *error) {
 
 /* ---- pipelines ---- */
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+static int64_t now_ms(void) { return (int64_t)monotonic_ms(); }
 
 /* Waits until a result can be had without waiting. */
 static int wait_for_result(struct pg *pg, int64_t deadline, bool may_be_done, struct error *error) {

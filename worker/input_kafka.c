@@ -1,6 +1,7 @@
 #include "input.h"
 
 #include "kafka_client.h"
+#include "monotonic.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the group has said since the last poll that told the lane. */
@@ -143,12 +143,6 @@ static int note_end(struct input_kafka *kafka, const rd_kafka_message_t *message
     if (!reserve((void **)&kafka->ends, &kafka->end_room, kafka->end_count + 1, sizeof *kafka->ends)) return error_memory(error);
     kafka->ends[kafka->end_count++] = (struct input_end){(uint32_t)message->partition, topic, (uint64_t)message->offset};
     return 0;
-}
-
-static uint64_t monotonic_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int note_outside(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic,

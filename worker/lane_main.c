@@ -5,6 +5,7 @@
 #include "kafka.h"
 #include "lane.h"
 #include "log.h"
+#include "monotonic.h"
 #include "pg.h"
 #include "publish.h"
 
@@ -14,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PIPELINE_WAIT_MS = 100, PUBLISHER_WAIT_MS = 200, LEAVE_S = 5 };
@@ -44,14 +44,12 @@ static void on_signal(int signal) {
     asked_to_end = 1;
 }
 
-static uint64_t monotonic_ms(struct lane_clock *clock) {
-    struct timespec now;
+static uint64_t real_ms(struct lane_clock *clock) {
     (void)clock;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return monotonic_ms();
 }
 
-static struct lane_clock real_clock = {.now_ms = monotonic_ms};
+static struct lane_clock real_clock = {.now_ms = real_ms};
 
 static void log_kafka(void *context, int level, const char *message) {
     (void)context;

@@ -1,5 +1,6 @@
 #include "output_tail.h"
 
+#include "monotonic.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -26,11 +27,7 @@ struct scan {
     struct kafka_position *positions; /* in the same order */
 };
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+static int64_t now_ms(void) { return (int64_t)monotonic_ms(); }
 
 static void pause_ms(long ms) {
     struct timespec pause = {0, ms * 1000000};

@@ -13,6 +13,7 @@
 #include "breaker.h"
 #include "http.h"
 #include "map.h"
+#include "monotonic.h"
 #include "registry.h"
 #include "registry_auth.h"
 #include "registry_cache.h"
@@ -105,8 +106,6 @@ struct client {
     uint64_t remembered; /* answers from the cache */
     size_t open;         /* lookups that somebody waits for */
 };
-
-uint64_t client_now_ms(void);
 
 /* What a lookup comes to. */
 struct finding {

@@ -4,15 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, PROBE_MS = 150, CREDENTIALS_MAX = 32 * 1024 * 1024 };
-
-uint64_t client_now_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- answers ---- */
 
@@ -29,7 +22,7 @@ void question_answer(struct client *client, struct registry_question *question, 
 
 static bool answer_from_cache(struct client *client, struct registry_question *question, const struct digest *key) {
     struct registry_cached cached;
-    if (!registry_cache_get(client->cache, key, client_now_ms(), &cached)) return false;
+    if (!registry_cache_get(client->cache, key, monotonic_ms(), &cached)) return false;
     /* checked_at is by the store's clock: when that was set, what would look too old, or not looked at yet, is asked again. */
     instant age = client->now - cached.checked_at;
     if (age < 0 || age > (instant)REGISTRY_CACHE_MS * 1000) return false;
@@ -95,7 +88,7 @@ static void host_flush(struct host *host, const struct finding *finding, const c
 void host_answered(struct client *client, struct host *host, const struct http_request *request) {
     host->answered++;
     if (request->status != 429) host->busy_count = 0;
-    if (client_now_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
+    if (monotonic_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
         breaker_succeed(&host->breaker);
         host->in_doubt = false;
         host->patience_ms = client->wait_ms;
@@ -109,7 +102,7 @@ void host_failed(struct host *host, const char *why) {
 }
 
 void host_is_busy(struct host *host, int64_t seconds) {
-    uint64_t now_ms = client_now_ms();
+    uint64_t now_ms = monotonic_ms();
     if (host->busy_until_ms <= now_ms) host->busy_count++;
     if (seconds < 0) {
         seconds = BUSY_FIRST_S;
@@ -171,7 +164,7 @@ static void admit(struct client *client, struct map *equal, struct registry_ques
         give_up(client, question, "too many registries, or out of memory");
         return;
     }
-    if (host_rests(host, client_now_ms(), &finding, detail, sizeof detail)) {
+    if (host_rests(host, monotonic_ms(), &finding, detail, sizeof detail)) {
         question_answer(client, question, &finding, client->now, detail);
         return;
     }
@@ -214,7 +207,7 @@ static bool host_is_down(const struct host *host, uint64_t now_ms) {
 /* Starts what the limits allow, one of each host in turn. */
 static void start_queued(struct client *client) {
     bool started = true;
-    uint64_t now_ms = client_now_ms();
+    uint64_t now_ms = monotonic_ms();
     while (started) {
         started = false;
         for (struct host *host = client->hosts; host && client->running < client->options.total; host = host->next) {
@@ -268,7 +261,7 @@ static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64
 /* The time is up: what is open is answered, and of what runs a little lingers, tokens first. */
 static void end_requests(struct client *client) {
     struct lookup *next;
-    uint64_t now_ms = client_now_ms();
+    uint64_t now_ms = monotonic_ms();
     client->lingering = 0;
     for (struct host *host = client->hosts; host; host = host->next) host->lingering = 0;
     for (struct token_fetch *fetch = client->fetches; fetch; fetch = fetch->next)
@@ -295,7 +288,7 @@ static void end_requests(struct client *client) {
  * a registry that is only too slow for a large batch is not left alone for it. Silence of one that is waited for less counts
  * once it has lasted for a whole call's time. */
 static void end_hosts(struct client *client) {
-    uint64_t now_ms = client_now_ms();
+    uint64_t now_ms = monotonic_ms();
     for (struct host *host = client->hosts; host; host = host->next) {
         bool silent = host->wanted && !host->answered && (host->asked || host->running);
         if (silent && (host->failed || now_ms >= host->silent_since_ms + (uint64_t)client->wait_ms)) {
@@ -314,7 +307,7 @@ static int time_left_ms(const struct client *client) {
     int patience_ms = 0;
     for (const struct lookup *lookup = client->lookups; lookup && patience_ms < client->wait_ms; lookup = lookup->next)
         if (lookup->waiters && lookup->host->patience_ms > patience_ms) patience_ms = lookup->host->patience_ms;
-    uint64_t until_ms = client->began_ms + (uint64_t)patience_ms, now_ms = client_now_ms();
+    uint64_t until_ms = client->began_ms + (uint64_t)patience_ms, now_ms = monotonic_ms();
     return until_ms > now_ms ? (int)(until_ms - now_ms) : 0;
 }
 
@@ -347,7 +340,7 @@ static void client_ask(struct registry *registry, struct arena *arena, struct re
     client->now = now;
     client->wait_ms = wait_ms > 0 ? wait_ms : 0;
     client->remembered = 0;
-    client->began_ms = client_now_ms();
+    client->began_ms = monotonic_ms();
     if (client->running) http_run(client->http, 0); /* what lingers */
     struct map equal;
     map_init(&equal, arena);

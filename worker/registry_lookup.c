@@ -92,7 +92,7 @@ void lookup_end(struct lookup *lookup, const struct finding *finding, const char
     struct client *client = lookup->client;
     if (finding->answer == REGISTRY_FOUND) {
         struct registry_cached found = {.status = finding->status, .named = finding->named, .checked_at = lookup->asked_at};
-        registry_cache_put(client->cache, &lookup->key, &found, client_now_ms());
+        registry_cache_put(client->cache, &lookup->key, &found, monotonic_ms());
     }
     /* Anything else is the answer of the moment it was asked at, so a lingering one tells it to nobody. */
     instant at = finding->answer == REGISTRY_FOUND ? lookup->asked_at : client->now;
@@ -104,7 +104,7 @@ void lookup_end(struct lookup *lookup, const struct finding *finding, const char
 static bool start_request(struct client *client, struct host *host, struct http_request *request, const char *url,
                           const char *const *headers, size_t count) {
     if (http_start(client->http, request, url, headers, count, REQUEST_MS)) return false;
-    request->began_ms = client_now_ms();
+    request->began_ms = monotonic_ms();
     host->running++;
     client->running++;
     host->asked++;
@@ -228,7 +228,7 @@ static void fetch_done(struct http_request *request) {
     bool given = request->outcome == HTTP_ANSWERED && request->status == 200 &&
                  token_parse(&scratch, buf_slice(&request->body), &token, &seconds);
     bool starved = !given && memory_refusals() != refusals; /* it may have given one */
-    if (given) token_cache_put(client->tokens, &fetch->key, token, seconds, client_now_ms());
+    if (given) token_cache_put(client->tokens, &fetch->key, token, seconds, monotonic_ms());
     bool busy = answered && request->status == 429;
     if (answered)
         host_answered(client, host, request);
@@ -273,7 +273,7 @@ static void ask_with_challenge(struct lookup *lookup) {
         (void)snprintf(line, sizeof line, "Authorization: Basic %.*s", SLICE_ARG(credential->basic));
     } else {
         struct digest key = token_key(lookup->host, challenge);
-        struct slice token = token_cache_get(client->tokens, &key, client_now_ms());
+        struct slice token = token_cache_get(client->tokens, &key, monotonic_ms());
         if (!token.p) {
             wait_for_token(lookup, &key);
             return;

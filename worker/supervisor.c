@@ -1,6 +1,7 @@
 #include "supervisor.h"
 
 #include "log.h"
+#include "monotonic.h"
 #include "status.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A thread of a lane that goes on: its metric as it was last seen to change, and when that was. */
@@ -48,12 +48,6 @@ struct supervisor {
     bool draining, killed;
     uint64_t kill_at_ms, looked_ms; /* looked_ms: for lanes that stand still */
 };
-
-static uint64_t now_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 unsigned supervisor_delay_ms(unsigned deaths) {
     if (deaths == 0) return SUPERVISOR_FIRST_MS;
@@ -114,7 +108,7 @@ static void start_lane(struct supervisor *supervisor, unsigned number) {
     (void)snprintf(memory, sizeof memory, "%d", supervisor->memory);
     pid_t self = getpid(), pid = fork();
     if (pid == 0) become_lane(supervisor, arguments, self);
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_ms();
     if (pid < 0) {
         child->start_at_ms = now + supervisor_delay_ms(++child->deaths);
         log_line(LOG_ERROR, "lane-not-started", "lane=%u message=\"%s\"", number, strerror(errno));
@@ -131,7 +125,7 @@ static void start_lane(struct supervisor *supervisor, unsigned number) {
 }
 
 static void start_due(struct supervisor *supervisor) {
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_ms();
     for (unsigned i = 0; i < supervisor->options->lanes && !supervisor->draining; i++)
         if (!supervisor->children[i].pid && supervisor->children[i].start_at_ms <= now) start_lane(supervisor, i);
 }
@@ -141,7 +135,7 @@ static void start_due(struct supervisor *supervisor) {
 /* A lane can hang in a library for good: librdkafka, say, waits until a time of the clock that people set, and when that is set
  * back for as much longer. Killed, it loses nothing. Time in which this process stood still itself says nothing of the lanes. */
 static void kill_still(struct supervisor *supervisor) {
-    uint64_t now = now_ms(), still = (uint64_t)supervisor->options->still_ms;
+    uint64_t now = monotonic_ms(), still = (uint64_t)supervisor->options->still_ms;
     bool slept = now - supervisor->looked_ms > still / 2;
     supervisor->looked_ms = now;
     for (unsigned i = 0; i < supervisor->options->lanes; i++) {
@@ -176,7 +170,7 @@ static void describe_end(int status, char *to, size_t room) {
 static void lane_has_ended(struct supervisor *supervisor, unsigned number, int status) {
     struct child *child = &supervisor->children[number];
     char how[100];
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_ms();
     describe_end(status, how, sizeof how);
     if (now - child->started_ms >= SUPERVISOR_WELL_MS) child->deaths = 0;
     unsigned delay = supervisor_delay_ms(child->deaths++);
@@ -211,7 +205,7 @@ static void signal_all(const struct supervisor *supervisor, int signal) {
 
 static void drain(struct supervisor *supervisor, const char *why) {
     supervisor->draining = true;
-    supervisor->kill_at_ms = now_ms() + (uint64_t)supervisor->options->drain_ms;
+    supervisor->kill_at_ms = monotonic_ms() + (uint64_t)supervisor->options->drain_ms;
     status_drain(supervisor->status);
     signal_all(supervisor, SIGTERM);
     log_line(LOG_INFO, "draining", "why=%s lanes=%u limit_ms=%" PRId64, why, running(supervisor), supervisor->options->drain_ms);
@@ -242,7 +236,7 @@ static void take_signals(struct supervisor *supervisor) {
 /* Until when nothing has to be done unless something happens. */
 static int wait_ms(const struct supervisor *supervisor) {
     int wait = status_wait_ms(supervisor->status);
-    uint64_t now = now_ms(), look = now + (uint64_t)supervisor->options->still_ms / 4;
+    uint64_t now = monotonic_ms(), look = now + (uint64_t)supervisor->options->still_ms / 4;
     uint64_t next = supervisor->draining ? supervisor->kill_at_ms : look;
     for (unsigned i = 0; i < supervisor->options->lanes && !supervisor->draining; i++)
         if (!supervisor->children[i].pid && supervisor->children[i].start_at_ms < next)
@@ -260,7 +254,7 @@ static void watch(struct supervisor *supervisor) {
         kill_still(supervisor);
         (void)poll(descriptors, 2, wait_ms(supervisor));
         take_signals(supervisor);
-        if (supervisor->draining && now_ms() >= supervisor->kill_at_ms) kill_all(supervisor);
+        if (supervisor->draining && monotonic_ms() >= supervisor->kill_at_ms) kill_all(supervisor);
         status_run(supervisor->status);
     }
 }

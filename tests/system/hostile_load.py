@@ -284,7 +284,8 @@ def main():
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as silent, Installation(shards=SHARDS, policy=None) as sluice:
         hanging = f"127.0.0.1:{silent.getsockname()[1]}"
         sluice.apply_policy(POLICY, hanging=hanging)
-        sluice.must("topics", "create", SLUICE_TOPIC_PREFIX=sluice.prefix + NOBODY)
+        if SIZE == "full":
+            sluice.must("topics", "create", SLUICE_TOPIC_PREFIX=sluice.prefix + NOBODY)
         worker = sluice.worker(lanes=2)
         hostile = Hostile(tap, sluice, worker, hanging)
         hostile.warm_up()
