@@ -37,10 +37,12 @@ struct process {
     struct lane *lane;
 };
 
-static volatile sig_atomic_t asked_to_end;
+static volatile sig_atomic_t started, asked_to_end;
 
+/* A lane that starts owns nothing, and may be waiting for a broker for longer than a drain lasts. */
 static void on_signal(int signal) {
     (void)signal;
+    if (!started) _exit(0);
     asked_to_end = 1;
 }
 
@@ -67,7 +69,7 @@ static void bound_memory(void) {
 #endif
 }
 
-/* Signals end the loop; librdkafka's and curl's threads must not get them. */
+/* Signals end the start, or the loop; librdkafka's and curl's threads must not get them. */
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGTERM, &action, NULL);
@@ -110,7 +112,8 @@ static int make_ports(struct process *process, struct lane_metrics *metrics, str
     return process->registry ? 0 : -1;
 }
 
-/* Joins the group: only once everything else was reached, so that no shard is given to a lane that cannot process it. */
+/* Joins the group: only once database and topics are known to be right, so that no shard is given to a lane that cannot process
+ * it; and before the producers are initialised, as the group takes as long. */
 static int join_group(struct process *process, unsigned number, struct error *error) {
     char member[300];
     (void)snprintf(member, sizeof member, "%s/%u", process->config->worker.name, number);
@@ -178,6 +181,7 @@ static int run(struct process *process, struct error *error) {
     int problem = pthread_create(&thread, NULL, publisher_thread, process->publisher);
     if (problem) return error_set(error, ERROR_INTERNAL, "no-thread", "a thread cannot be started: %s", strerror(problem));
     (void)pthread_setname_np(thread, "publisher");
+    started = 1;
     while (lane_step(process->lane, PIPELINE_WAIT_MS))
         if (asked_to_end) lane_end(process->lane);
     bool failed = process->lane->failed;

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """contract.md, "Configuration": where a value comes from; and the processes' own pages."""
+import socket
 import sys
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def main():
                 other.close()
         with tap.case("SIGTERM: the worker ends with 0"):
             equal(sluice.workers[0].stop(), 0, "the exit status")
+        with tap.case("SIGTERM while it starts, and waits for a broker that does not answer: the worker ends with 0, at once"):
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                silent.settimeout(20)
+                worker = sluice.worker("w2", ready=False, SLUICE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:%d" % silent.getsockname()[1])
+                connection, _ = silent.accept()
+                equal(worker.stop(timeout=10), 0, f"the exit status ({worker.tail()})")
+                connection.close()
         sluice.worker("w1")
         sluice.check(tap)
     with Installation(shards=1) as sluice, tap.case("a topic whose max.message.bytes is too small: the worker refuses to start"):
