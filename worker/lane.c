@@ -7,6 +7,7 @@
 
 enum {
     MOTION_WAIT_MS = 5,
+    COLLECT_MS = 14, /* a commit and half a transaction */
     LOOK_MS = 1000,
     LOOKS_AFTER_OUTAGE = 20,
     LOOKS_IN_REBALANCE = 90,
@@ -276,7 +277,10 @@ static void consume(struct lane *lane, int wait_ms) {
     switch (event.kind) {
     case INPUT_RECORDS:
         if (event.record_count + event.end_count >= limit) lane->batch_records = limit * 2;
-        if (event.record_count) process_records(lane, event.records, event.record_count);
+        if (event.record_count) {
+            lane->consumed_ms = lane_now_ms(lane);
+            process_records(lane, event.records, event.record_count);
+        }
         shard_pass(lane, event.ends, event.end_count);
         input->operations->free_records(input);
         break;
@@ -298,10 +302,17 @@ static void consume(struct lane *lane, int wait_ms) {
     }
 }
 
+/* While the publisher is busy, what comes could not be published at once: it is committed together with what comes next, as each
+ * commit takes time from the transaction under way. The end of that one is a report, which is not waited past. */
+static int collect_ms(const struct lane *lane) {
+    uint64_t now = lane_now_ms(lane), until = lane->consumed_ms + COLLECT_MS;
+    return lane->free_count < LANE_BATCHES && now < until ? (int)(until - now) : 0;
+}
+
 bool lane_step(struct lane *lane, int wait_ms) {
-    bool busy = lane->revoking || lane->ending;
+    int collect = lane->revoking || lane->ending ? 10 : collect_ms(lane);
     lane_turn(lane);
-    for (struct report *report = handoff_reports(lane->options.handoff, busy ? 10 : 0), *next; report; report = next) {
+    for (struct report *report = handoff_reports(lane->options.handoff, collect), *next; report; report = next) {
         next = report->next;
         lane_report(lane, report);
     }

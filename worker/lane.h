@@ -90,6 +90,7 @@ struct lane {
     unsigned pause_ms;
     unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     bool outage;            /* brokers were away since it was last taken in */
+    uint64_t consumed_ms;   /* when records last came */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
     uint64_t store_now_ms;                                  /* and the lane's then, or when it began */
