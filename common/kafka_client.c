@@ -38,7 +38,7 @@ static const struct role_setting defaults[] = {
     {INPUT, "heartbeat.interval.ms", "1000"}, /* so soon a lane hears of a rebalance */
     /* What a lane may hold: one queue for all its partitions, so that whoever sends much is ahead of the others by no more than
      * this. It is no slower, as input_kafka.c sees to it that an empty queue is filled again at once. */
-    {INPUT, "queued.max.messages.kbytes", "1024"}, /* a record of 350 bytes takes thrice that here */
+    {INPUT, "queued.max.messages.kbytes", "512"}, /* a record of 350 bytes takes thrice that here; one of a megabyte is alone */
     {INPUT, "queued.min.messages", "300"},
     {INPUT, "fetch.message.max.bytes", "16384"}, /* of a partition; one batch of records may be larger */
     {INPUT, "fetch.max.bytes", "1048576"},       /* of an answer; it stays whole while one of its records lives */
