@@ -15,7 +15,10 @@ enum { LABEL_MAX = 63, NAME_MAX_LENGTH = 253 };
 
 static bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-/* ---- what a U-label may be, as expressions ---- */
+/* ---- what a U-label may be, as expressions ----
+ *
+ * Each character is matched in one way, or for good (++): one that could be matched in two ways would be tried in both, twice as
+ * long for each. */
 
 #define VIRAMA                                                                                                                   \
     "\\x{94d}\\x{9cd}\\x{a4d}\\x{acd}\\x{b4d}\\x{bcd}\\x{c4d}\\x{ccd}\\x{d3b}\\x{d3c}\\x{d4d}\\x{dca}\\x{e3a}\\x{eba}\\x{f84}"   \
@@ -64,9 +67,9 @@ enum rule {
 
 static const char *const rules[RULE_COUNT] = {
     [RULE_CHARACTERS] = "^(?:[-a-z0-9\\x{df}\\x{3c2}\\x{6fd}\\x{6fe}\\x{f0b}\\x{3007}\\x{b7}\\x{375}\\x{5f3}\\x{5f4}\\x{30fb}"
-                        "\\x{200c}\\x{200d}]|(?!" DISALLOWED ")[\\p{Ll}\\p{Lo}\\p{Lm}\\p{Mn}\\p{Mc}\\p{Nd}])+$",
+                        "\\x{200c}\\x{200d}]|(?!" DISALLOWED ")[\\p{Ll}\\p{Lo}\\p{Lm}\\p{Mn}\\p{Mc}\\p{Nd}])++$",
     [RULE_NON_JOINER] = "^(?:[^\\x{200c}]|(?<=[" VIRAMA "])\\x{200c}|(?:(?<=" JOINS_BEFORE ")|(?<=" JOINS_BEFORE
-                        "\\p{Mn}))\\x{200c}(?=\\p{Mn}*" JOINS_AFTER "))*$",
+                        "\\p{Mn}))\\x{200c}(?=\\p{Mn}*" JOINS_AFTER "))*+$",
     /* RFC 5893 section 2, in a name that has a right-to-left label */
     [RULE_BIDI_LABEL] = "^(?:(?=[\\p{bc:R}\\p{bc:AL}])(?!.*\\p{bc:EN}.*\\p{bc:AN})(?!.*\\p{bc:AN}.*\\p{bc:EN})"
                         "[\\p{bc:R}\\p{bc:AL}\\p{bc:AN}\\p{bc:EN}\\p{bc:ES}\\p{bc:CS}\\p{bc:ET}\\p{bc:ON}\\p{bc:BN}\\p{bc:NSM}]*"

@@ -403,6 +403,18 @@ static void overlong_host_names_are_refused(void **state) {
     }
 }
 
+/* Found by fuzzing: each letter and digit of a label could be matched in two ways, and all combinations were tried before it was
+ * refused. A thousand of these took hours. */
+static void a_label_is_refused_without_trying_all_ways(void **state) {
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        assert_false(schema_format_hostname(SLICE("xn--555555555555555555555555555549dependenciesn--9t4b11yi5a")));
+        assert_false(schema_format_idn_hostname(SLICE("abcdefghijklmnopqrstuvwxyz0123456789\xe3\x80\x83"
+                                                      "A")));
+    }
+    assert_true(schema_format_idn_hostname(SLICE("abcdefghijklmnopqrstuvwxyz0123456789\xe3\x80\x85")));
+}
+
 static void the_built_in_schemas_are_schemas(void **state) {
     (void)state;
     struct schema *meta = compile(schemas_find(SLICE("draft-07")).p);
@@ -481,6 +493,7 @@ int main(void) {
         cmocka_unit_test(references_resolve_as_in_the_rfc),
         cmocka_unit_test(formats_hold_at_their_limits),
         cmocka_unit_test(overlong_host_names_are_refused),
+        cmocka_unit_test(a_label_is_refused_without_trying_all_ways),
         cmocka_unit_test(the_built_in_schemas_are_schemas),
         cmocka_unit_test(a_promotion_request_is_judged_by_its_schema),
         cmocka_unit_test(a_promotion_answer_is_judged_by_its_schema),
