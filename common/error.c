@@ -2,6 +2,7 @@
 #include "memory.h"
 
 #include <stdio.h>
+#include <string.h>
 
 int error_vset(struct error *error, enum error_kind kind, const char *code, const char *format, va_list arguments) {
     if (!error) return -1;
@@ -23,7 +24,10 @@ int error_set(struct error *error, enum error_kind kind, const char *code, const
 }
 
 void error_at(struct error *error, const char *path) {
-    if (error) (void)snprintf(error->path, sizeof error->path, "%s", path ? path : "");
+    if (!error) return;
+    bool fits = (size_t)snprintf(error->path, sizeof error->path, "%s", path ? path : "") < sizeof error->path;
+    char *last = fits ? NULL : strrchr(error->path, '/');
+    if (last) *last = '\0';
 }
 
 int error_memory(struct error *error) {

@@ -30,7 +30,8 @@ int error_set(struct error *error, enum error_kind kind, const char *code, const
     __attribute__((format(printf, 4, 5)));
 int error_vset(struct error *error, enum error_kind kind, const char *code, const char *format, va_list arguments)
     __attribute__((format(printf, 4, 0)));
-/* Sets the path of an error that is already filled; what does not fit is cut. */
+/* Sets the path of an error that is already filled. Of one that is too long the reference tokens that fit whole are kept: it then
+ * points to what holds the place. */
 void error_at(struct error *error, const char *path);
 /* The usual words for exhausted memory; returns -1. */
 int error_memory(struct error *error);

@@ -47,6 +47,19 @@ static void what_the_schema_refuses_is_told_with_its_place(void **state) {
     assert_refused(request(",\"expiresAt\":\"tomorrow\""), "schema-invalid", "/expiresAt");
 }
 
+/* Found by fuzzing: a path was cut within an escape, and so was none. */
+static void a_place_too_long_to_tell_is_told_by_what_holds_it(void **state) {
+    (void)state;
+    char member[400] = {0}, more[500], path[500];
+    memset(member, 'a', 390);
+    (void)snprintf(more, sizeof more, ",\"%s\":1", member);
+    (void)snprintf(path, sizeof path, "/%s", member);
+    assert_refused(request(more), "unknown-member", path);
+    memset(member, '/', 390);
+    (void)snprintf(more, sizeof more, ",\"%s\":1", member);
+    assert_refused(request(more), "unknown-member", "");
+}
+
 /* 600 characters, as the schema counts, and 1,200 bytes, as the contract does. */
 static void a_reason_is_measured_in_bytes(void **state) {
     (void)state;
@@ -175,6 +188,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_request_says_what_is_wanted),
         TEST(what_the_schema_refuses_is_told_with_its_place),
+        TEST(a_place_too_long_to_tell_is_told_by_what_holds_it),
         TEST(a_reason_is_measured_in_bytes),
         TEST(an_event_that_names_no_project_is_a_dead_letter),
         TEST(an_event_on_a_foreign_partition_is_refused_there),
