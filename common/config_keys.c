@@ -130,7 +130,8 @@ const struct config_key config_keys[] = {
      .standard = "700",
      .minimum = 1,
      .maximum = 20000,
-     .help = "The most records of one batch, which is one database transaction. A lane never waits for a batch to fill."},
+     .help = "The most records of one batch, which is one database transaction. While results are being "
+             "published it waits up to 14 ms for more."},
     {.name = "worker.batch-bytes",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(worker.batch_bytes),

@@ -200,13 +200,14 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
 enum { WAKE_MS = 20, OUTSIDE_MS = 3000 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
- * else happens, or after a second; by then the lane has been idle for most of it. So when it may have been full (half of the
- * bytes, as librdkafka and we do not count the same ones) and nothing is left, the leader of the last record's partition is asked
- * something: it fetches while the lane works. Not more often: an answer to that question waits behind a fetch that finds nothing.
+ * else happens, or after a second; by then the lane has been idle for most of it. So when it may have been full (three
+ * quarters of the bytes, of which we count no fewer than librdkafka) and nothing is left, the leader of the last record's
+ * partition is asked something: it fetches while the lane works. Not more often: an answer to that question waits behind a fetch
+ * that finds nothing.
  */
 static void wake_fetcher(struct input_kafka *kafka) {
     if (!kafka->last_topic) return; /* ends of logs alone have filled the queue */
-    if ((kafka->since_wake < kafka->full_bytes / 2 && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
+    if ((kafka->since_wake < kafka->full_bytes / 4 * 3 && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
     kafka->was_full = false;
     int64_t end;

@@ -269,6 +269,7 @@ static void consume(struct lane *lane, int wait_ms) {
     struct input_event event = {0};
     struct error error = {0};
     size_t limit = next_batch(lane);
+    bool is_full;
     if (input->operations->poll(input, wait_ms, limit, lane->options.batch_bytes, &event, &error)) {
         if (error.kind == ERROR_INTERNAL || error.kind == ERROR_FENCED) lane->failed = true; /* only a new member helps */
         lane_pause(lane, "consume-failed", &error);
@@ -276,11 +277,10 @@ static void consume(struct lane *lane, int wait_ms) {
     }
     switch (event.kind) {
     case INPUT_RECORDS:
-        if (event.record_count + event.end_count >= limit) lane->batch_records = limit * 2;
-        if (event.record_count) {
-            lane->consumed_ms = lane_now_ms(lane);
-            process_records(lane, event.records, event.record_count);
-        }
+        is_full = event.record_count + event.end_count >= limit;
+        if (is_full) lane->batch_records = limit * 2;
+        lane->collect_until = is_full || !event.record_count ? 0 : lane_now_ms(lane) + COLLECT_MS;
+        if (event.record_count) process_records(lane, event.records, event.record_count);
         shard_pass(lane, event.ends, event.end_count);
         input->operations->free_records(input);
         break;
@@ -304,13 +304,14 @@ static void consume(struct lane *lane, int wait_ms) {
 
 /* While the publisher is busy, what comes could not be published at once: it is committed together with what comes next, as each
  * commit takes time from the transaction under way. The end of that one is a report, which is not waited past. */
-static int collect_ms(const struct lane *lane) {
-    uint64_t now = lane_now_ms(lane), until = lane->consumed_ms + COLLECT_MS;
-    return lane->free_count < LANE_BATCHES && now < until ? (int)(until - now) : 0;
+int lane_collect_ms(const struct lane *lane) {
+    uint64_t now = lane_now_ms(lane);
+    if (lane->free_count == LANE_BATCHES || lane->asking || lane->next_due <= now || lane->collect_until <= now) return 0;
+    return (int)(lane->collect_until - now);
 }
 
 bool lane_step(struct lane *lane, int wait_ms) {
-    int collect = lane->revoking || lane->ending ? 10 : collect_ms(lane);
+    int collect = lane->revoking || lane->ending ? 10 : lane_collect_ms(lane);
     lane_turn(lane);
     for (struct report *report = handoff_reports(lane->options.handoff, collect), *next; report; report = next) {
         next = report->next;
@@ -330,9 +331,9 @@ bool lane_step(struct lane *lane, int wait_ms) {
         assign(lane);
     if (lane->ending) return true;
     struct registry *registry = lane->options.registry;
-    bool asking = registry->operations->tend(registry);
+    lane->asking = registry->operations->tend(registry);
     /* The group is served also while servers are away; and neither what the publisher is about to report nor a registry that is
      * still asked waits for records. */
-    consume(lane, asking || lane_is_paused(lane) || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
+    consume(lane, lane->asking || lane_is_paused(lane) || shard_any_in_motion(lane) ? MOTION_WAIT_MS : wait_ms);
     return !lane->failed;
 }

@@ -90,7 +90,8 @@ struct lane {
     unsigned pause_ms;
     unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     bool outage;            /* brokers were away since it was last taken in */
-    uint64_t consumed_ms;   /* when records last came */
+    uint64_t collect_until; /* records that come before then may wait for more, while the publisher is busy */
+    bool asking;            /* a registry is still asked */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
     uint64_t store_now_ms;                                  /* and the lane's then, or when it began */
@@ -107,6 +108,8 @@ struct config;
  * Returns the exit status. */
 int lane_main(const struct config *config, unsigned number, struct lane_metrics *metrics);
 
+/* How long the next records may be waited for without being looked for, for all of them to be one commit. */
+int lane_collect_ms(const struct lane *lane);
 /* One turn of the loop. False when the lane has ended: `lane->failed` says whether it should not have. */
 bool lane_step(struct lane *lane, int wait_ms);
 /* Finish, publish, release, end. */

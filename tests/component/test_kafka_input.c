@@ -231,7 +231,7 @@ static void must_be_filled_at_once(unsigned count, size_t size) {
     input->operations->free(input);
 }
 
-/* 72 MB through a queue that is full of bytes with two. */
+/* 72 MB through a queue that is full of bytes with one. */
 static void a_queue_that_was_full_of_bytes_is_filled_again_at_once(void **state) {
     (void)state;
     must_be_filled_at_once(80, 900000);

@@ -202,7 +202,7 @@ static void a_killed_lane_is_started_again_at_once(void **state) {
     uint64_t began = monotonic_ms();
     kill(before[0], SIGKILL);
     while (lanes_of(&worker, after) != 2 || after[0] == before[0]) {
-        assert_true(monotonic_ms() - began < 1000);
+        assert_true(monotonic_ms() - began < 10000);
         rest_ms(1);
     }
     assert_true(monotonic_ms() - began >= SUPERVISOR_FIRST_MS);
@@ -299,15 +299,15 @@ static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
 
 static void lanes_that_do_not_drain_are_killed(void **state) {
     (void)state;
-    struct worker worker = start_worker("stubborn", 2, 700);
+    struct worker worker = start_worker("stubborn", 2, 3000);
     pid_t pids[LANES];
     assert_true(answers_within(&worker, "/readyz", 200, "ready", 5000));
     assert_int_equal(lanes_of(&worker, pids), 2);
     uint64_t began = monotonic_ms();
     kill(worker.pid, SIGTERM);
-    assert_true(answers_within(&worker, "/readyz", 503, "the worker is ending", 600));
+    assert_true(answers_within(&worker, "/readyz", 503, "the worker is ending", 2500));
     assert_int_equal(end_of(worker.pid), 1);
-    assert_true(monotonic_ms() - began >= 700);
+    assert_true(monotonic_ms() - began >= 3000);
     assert_true(all_gone_within(pids, 2, 10));
 }
 

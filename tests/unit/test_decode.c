@@ -58,6 +58,16 @@ static void a_place_too_long_to_tell_is_told_by_what_holds_it(void **state) {
     memset(member, '/', 390);
     (void)snprintf(more, sizeof more, ",\"%s\":1", member);
     assert_refused(request(more), "unknown-member", "");
+    struct error error = {0};
+    memset(path, 'b', sizeof path);
+    memcpy(path, "/data/a~1b/c", 12);
+    path[10] = '/'; /* the last token is long */
+    path[sizeof path - 1] = '\0';
+    error_at(&error, path);
+    assert_string_equal(error.path, "/data/a~1b");
+    path[sizeof error.path - 1] = '/'; /* it fits just so */
+    error_at(&error, path);
+    assert_int_equal(strlen(error.path), sizeof error.path - 1);
 }
 
 /* 600 characters, as the schema counts, and 1,200 bytes, as the contract does. */

@@ -78,6 +78,49 @@ static void batches_grow_while_they_are_full(void **state) {
     assert_int_equal(limit_after(0), 100);
 }
 
+/* Only what could not be published at once waits for more. */
+static void what_comes_while_the_publisher_is_busy_is_collected(void **state) {
+    (void)state;
+    static struct record record = {.topic = INPUT_REQUESTS, .offset = 10, .value = {"junk", 4}};
+    own_all();
+    assert_int_equal(lane_collect_ms(lane), 0); /* nothing has come */
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = &record, .record_count = 1};
+    assert_true(lane_step(lane, 0));
+    assert_true(lane->next_due > world.now);
+    const int most = lane_collect_ms(lane);
+    assert_in_range(most, 5, 20);
+    world.now += 2;
+    assert_int_equal(lane_collect_ms(lane), most - 2);
+    lane->asking = true; /* a registry does not wait */
+    assert_int_equal(lane_collect_ms(lane), 0);
+    lane->asking = false;
+    const uint64_t due = lane->next_due;
+    lane->next_due = 0; /* nor does a promotion that was woken */
+    assert_int_equal(lane_collect_ms(lane), 0);
+    lane->next_due = due;
+    world.now += (uint64_t)most - 2;
+    assert_int_equal(lane_collect_ms(lane), 0);
+    world.now -= (uint64_t)most;
+    assert_int_equal(lane_collect_ms(lane), most);
+    publisher();
+    for (struct report *report = handoff_reports(lane->options.handoff, 0), *next; report; report = next) {
+        next = report->next;
+        lane_report(lane, report);
+    }
+    assert_int_equal(lane_collect_ms(lane), 0); /* the publisher is idle */
+}
+
+static void a_full_batch_is_not_waited_with(void **state) {
+    (void)state;
+    static struct record records[100] = {{.topic = INPUT_REQUESTS, .offset = 10, .value = {"junk", 4}}};
+    own_all();
+    for (int i = 1; i < 100; i++) records[i].shard = SHARDS; /* of one that is not there */
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = records, .record_count = 100};
+    assert_true(lane_step(lane, 0));
+    assert_int_equal(world.commits, 1);
+    assert_int_equal(lane_collect_ms(lane), 0);
+}
+
 static void the_group_waits_until_all_shards_are_let_go(void **state) {
     (void)state;
     own_all();
@@ -377,6 +420,8 @@ int main(void) {
         TEST(records_are_committed_and_given_back),
         TEST(the_end_of_a_log_is_taken_behind_its_records),
         TEST(batches_grow_while_they_are_full),
+        TEST(what_comes_while_the_publisher_is_busy_is_collected),
+        TEST(a_full_batch_is_not_waited_with),
         TEST(the_group_waits_until_all_shards_are_let_go),
         TEST(a_lane_that_is_asked_to_end_releases_first),
         TEST(while_a_server_is_away_nothing_is_fetched_and_the_group_is_served),

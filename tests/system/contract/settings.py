@@ -80,7 +80,7 @@ def main():
                 silent.settimeout(20)
                 worker = sluice.worker("w2", ready=False, SLUICE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:%d" % silent.getsockname()[1])
                 connection, _ = silent.accept()
-                equal(worker.stop(timeout=10), 0, f"the exit status ({worker.tail()})")
+                equal(worker.stop(timeout=5), 0, f"the exit status ({worker.tail()})")
                 connection.close()
         sluice.worker("w1")
         sluice.check(tap)
