@@ -44,12 +44,12 @@ struct input_kafka {
     struct record *records; /* as many as messages */
     size_t record_room;
     struct kafka_headers headers;
-    size_t usual_size;       /* bytes of a record lately: how many fit a limit of bytes */
-    size_t full, full_bytes; /* as many records, or bytes of them, in the queue make the fetcher wait; */
-    bool was_full;           /* it may have found as many there since it was last woken, */
-    size_t since_wake;       /* and so many bytes have been taken since then */
-    uint32_t last_shard;
-    enum input_topic last_topic;
+    size_t usual_size;                        /* bytes of a record lately: how many fit a limit of bytes */
+    size_t full, full_bytes;                  /* as many records, or bytes of them, in the queue make the fetcher wait; */
+    bool was_full;                            /* it may have found as many there since it was last woken, */
+    size_t since_wake;                        /* and so many bytes have been taken since then */
+    rd_kafka_topic_partition_list_t *fetched; /* the partitions of the last assignment, or NULL */
+    int asked;                                /* the one with which the next waking begins */
 };
 
 static struct input_kafka *self(struct input *input) { return (struct input_kafka *)input; }
@@ -197,21 +197,27 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
                 : 0;
 }
 
-enum { WAKE_MS = 20, OUTSIDE_MS = 3000 };
+enum { WAKE_MS = 1, WAKE_MOST = 32, OUTSIDE_MS = 3000 };
 
 /* A broker's thread of librdkafka (2.0.2 at least) that has found the local queue full looks at it again only when something
- * else happens, or after a second; by then the lane has been idle for most of it. So when it may have been full (three
- * quarters of the bytes, of which we count no fewer than librdkafka) and nothing is left, the leader of the last record's
- * partition is asked something: it fetches while the lane works. Not more often: an answer to that question waits behind a fetch
- * that finds nothing.
- */
-static void wake_fetcher(struct input_kafka *kafka) {
-    if (!kafka->last_topic) return; /* ends of logs alone have filled the queue */
+ * else happens, or after a second; by then the lane has been idle for most of it, or has had records of other brokers alone. So
+ * when it may have been full (three quarters of the bytes, of which we count no fewer than librdkafka) and nothing is left, the
+ * leaders of what is fetched are asked something: they fetch while the lane works. Not more often, and without waiting for them
+ * all: an answer to that question waits behind a fetch that finds nothing. */
+static void wake_fetchers(struct input_kafka *kafka) {
     if ((kafka->since_wake < kafka->full_bytes / 4 * 3 && !kafka->was_full) || rd_kafka_queue_length(kafka->queue)) return;
     kafka->since_wake = 0;
     kafka->was_full = false;
-    int64_t end;
-    (void)ask_offset(kafka, kafka->last_shard, kafka->last_topic, RD_KAFKA_OFFSET_END, &end, WAKE_MS, NULL);
+    int count = kafka->fetched ? kafka->fetched->cnt : 0;
+    if (!count) return;
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(WAKE_MOST);
+    for (int i = 0; i < count && i < WAKE_MOST; i++) { /* of more, others the next time */
+        const rd_kafka_topic_partition_t *one = &kafka->fetched->elems[(kafka->asked + i) % count];
+        rd_kafka_topic_partition_list_add(asked, one->topic, one->partition)->offset = RD_KAFKA_OFFSET_END;
+    }
+    kafka->asked = (kafka->asked + WAKE_MOST) % count;
+    (void)rd_kafka_offsets_for_times(kafka->client.rk, asked, WAKE_MS);
+    rd_kafka_topic_partition_list_destroy(asked);
 }
 
 /* Until something comes. librdkafka would wait until a time of the clock that people set, a day longer when it is set back a day.
@@ -252,8 +258,6 @@ static int make_record(struct input_kafka *kafka, size_t i, struct error *error)
                               .key = slice_of(message->key, message->key_len),
                               .value = slice_of(message->payload, message->len)};
     (void)find_topic(kafka, rd_kafka_topic_name(message->rkt), &record->topic);
-    kafka->last_shard = record->shard;
-    kafka->last_topic = record->topic;
     int headers = kafka_headers_add(&kafka->headers, message);
     if (headers < 0) return error_memory(error);
     record->header_count = (size_t)headers;
@@ -357,7 +361,7 @@ static int input_poll(struct input *input, int wait_ms, size_t limit, size_t byt
         result = -1;
     }
     if (result || make_records(kafka, error)) return -1;
-    wake_fetcher(kafka);
+    wake_fetchers(kafka);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS,
                                       .records = kafka->records,
                                       .record_count = kafka->message_count,
@@ -383,6 +387,12 @@ static void settle(struct input_kafka *kafka) {
     }
 }
 
+static void forget_fetched(struct input_kafka *kafka) {
+    if (kafka->fetched) rd_kafka_topic_partition_list_destroy(kafka->fetched);
+    kafka->fetched = NULL;
+    kafka->asked = 0;
+}
+
 static int input_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
@@ -394,7 +404,8 @@ static int input_assign(struct input *input, const struct input_position *positi
     add_positions(kafka, list, positions, count);
     rd_kafka_resp_err_t code = rd_kafka_assign(kafka->client.rk, kafka->revoked ? NULL : list);
     kafka->revoked = false;
-    rd_kafka_topic_partition_list_destroy(list);
+    forget_fetched(kafka);
+    kafka->fetched = list;
     return code ? kafka_client_fail(&kafka->client, error, code, NULL, "fetch %zu shards", count) : 0;
 }
 
@@ -410,6 +421,7 @@ static void input_report(struct input *input, const struct input_position *posit
 static void input_free(struct input *input) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
+    forget_fetched(kafka);
     if (kafka->queue) rd_kafka_queue_destroy(kafka->queue);
     kafka_client_close(&kafka->client);
     if (kafka->filled >= 0) (void)close(kafka->filled);

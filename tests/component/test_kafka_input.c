@@ -1,4 +1,5 @@
 /* The input log's port on a real Kafka: assignment, positions, and what a lane sees of its group. time-limit: 180 */
+#include "config.h"
 #include "input.h"
 #include "kafka.h"
 #include "text.h"
@@ -271,6 +272,49 @@ static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **st
     input->operations->free(input);
 }
 
+/* The thread of each broker looks at the same queue: whoever leads a partition is woken, not only who has filled the queue last.
+ */
+static void a_queue_that_one_broker_has_filled_is_filled_again_by_all(void **state) {
+    (void)state;
+    enum { BROKERS = 3, EACH = 96 };
+    char prefix[64], text[500];
+    struct kafka_options options = broker_topics(prefix, 0), quick;
+    const struct config_property short_wait = {"fetch.wait.max.ms", "10"};
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, BROKERS);
+    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
+    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
+        char name[KAFKA_TOPIC_MAX + 1];
+        MUST(kafka_topic_name(&options, topic, name, &error));
+        assert_int_equal(rd_kafka_mock_topic_create(brokers, name, PARTITIONS, 1), 0);
+        for (int i = 0; i < BROKERS; i++) assert_int_equal(rd_kafka_mock_partition_set_leader(brokers, name, i, i + 1), 0);
+    }
+    for (int i = 0; i < BROKERS; i++) send_records(&options, KAFKA_BUILDS, (uint32_t)i, EACH, 50000);
+    quick = options;
+    quick.properties = &short_wait;
+    quick.property_count = 1;
+    struct input *input = open_input(&quick, "lane");
+    await(input, INPUT_ASSIGNED);
+    struct input_position positions[BROKERS];
+    for (uint32_t i = 0; i < BROKERS; i++) positions[i] = position_of(i, 0, 0);
+    MUST(input->operations->assign(input, positions, BROKERS, &error));
+    unsigned seen[BROKERS] = {0}, all = 0, least = EACH; /* least: of any when the first had given all */
+    for (long end = broker_ms() + 60000; broker_ms() < end && all < BROKERS * EACH;) {
+        struct input_event event;
+        MUST(input->operations->poll(input, 5000, 500, 4000000, &event, &error));
+        for (size_t i = 0; i < event.record_count; i++, all++)
+            if (++seen[event.records[i].shard] == EACH && least == EACH)
+                for (int k = 0; k < BROKERS; k++)
+                    if (seen[k] < least) least = seen[k];
+        (void)nanosleep(&(struct timespec){0, 30000000}, NULL); /* a batch is processed, and the queue fills meanwhile */
+    }
+    assert_int_equal(all, BROKERS * EACH);
+    if (least < EACH / 8) fail_msg("one broker had given %u of %d when another had given all", least, EACH);
+    input->operations->free(input);
+    rd_kafka_mock_cluster_destroy(brokers);
+    rd_kafka_destroy(rk);
+}
+
 /* Simulated brokers, since a real one does so only for a moment after it was paused: found by tests/faults. */
 static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside(void **state) {
     (void)state;
@@ -415,6 +459,7 @@ int main(void) {
         cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
         cmocka_unit_test(a_queue_that_was_full_of_bytes_is_filled_again_at_once),
         cmocka_unit_test(a_queue_that_was_full_of_records_is_filled_again_at_once),
+        cmocka_unit_test(a_queue_that_one_broker_has_filled_is_filled_again_by_all),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
         cmocka_unit_test(a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside),
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
