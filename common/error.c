@@ -25,7 +25,8 @@ int error_set(struct error *error, enum error_kind kind, const char *code, const
 
 void error_at(struct error *error, const char *path) {
     if (!error) return;
-    bool fits = (size_t)snprintf(error->path, sizeof error->path, "%s", path ? path : "") < sizeof error->path;
+    if (!path) path = "";
+    bool fits = (size_t)snprintf(error->path, sizeof error->path, "%s", path) < sizeof error->path;
     if (fits || path[sizeof error->path - 1] == '/') return;
     char *last = strrchr(error->path, '/');
     if (last) *last = '\0';
