@@ -278,7 +278,7 @@ static micros during_bisection(struct random *drawn, micros otherwise) {
     size_t first = (size_t)random_below(drawn, event_count);
     for (size_t i = 0; i < event_count; i++) {
         const struct event *e = &events[(first + i) % event_count];
-        if (e->refused_by_store) return e->at + random_between(drawn, 2 * MS, 40 * MS);
+        if (e->refused_by_store) return e->at + random_between(drawn, 2 * MS, 60 * MS);
     }
     return otherwise;
 }
@@ -304,7 +304,7 @@ void plan_begin(void) {
         struct fault *fault = &faults[i];
         *fault = (struct fault){.number = (int)i};
         draw(&drawn, fault, until);
-        if (fault->kind == FAULT_DATABASE_AWAY && random_chance(&drawn, 50)) fault->at = during_bisection(&drawn, fault->at);
+        if (fault->kind == FAULT_DATABASE_AWAY && random_chance(&drawn, 80)) fault->at = during_bisection(&drawn, fault->at);
         if (fault->kind == FAULT_DATABASE_OLDER && random_chance(&drawn, 60)) fault->at = before_an_event(&drawn);
         if (calm) {
             fault->kind = FAULT_DATABASE_OLDER;
