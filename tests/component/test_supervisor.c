@@ -161,15 +161,12 @@ static bool answers_within(const struct worker *worker, const char *path, int st
     }
 }
 
-/* Lane 0 has been started again, however often. */
-static bool restarts_within(const struct worker *worker, int ms) {
+/* How often lane 0 has been started again; -1 without an answer. */
+static long restarts_of(const struct worker *worker) {
     static const char name[] = "sluice_lane_restarts_total{lane=\"0\"} ";
     static char text[1 << 16];
-    for (uint64_t end = monotonic_ms() + (uint64_t)ms; monotonic_ms() < end; rest_ms(10)) {
-        const char *line = get(worker, "/metrics", text, sizeof text) == 200 ? strstr(text, name) : NULL;
-        if (line && strtol(line + strlen(name), NULL, 10) > 0) return true;
-    }
-    return false;
+    const char *line = get(worker, "/metrics", text, sizeof text) == 200 ? strstr(text, name) : NULL;
+    return line ? strtol(line + strlen(name), NULL, 10) : -1;
 }
 
 static int stop(const struct worker *worker) {
@@ -202,7 +199,7 @@ static void a_killed_lane_is_started_again_at_once(void **state) {
     uint64_t began = monotonic_ms();
     kill(before[0], SIGKILL);
     while (lanes_of(&worker, after) != 2 || after[0] == before[0]) {
-        assert_true(monotonic_ms() - began < 10000);
+        assert_true(monotonic_ms() - began < 1000);
         rest_ms(1);
     }
     assert_true(monotonic_ms() - began >= SUPERVISOR_FIRST_MS);
@@ -218,7 +215,6 @@ static void a_lane_that_was_well_does_not_wait_longer_each_time(void **state) {
     (void)state;
     struct worker worker = start_worker("steady", 1, 5000);
     pid_t before[LANES] = {0}, after[LANES];
-    uint64_t shortest = UINT64_MAX; /* after the first: it would be as long as the next, or longer */
     for (int i = 0; i < 3; i++) {
         while (lanes_of(&worker, after) != 1) rest_ms(1);
         before[0] = after[0];
@@ -226,13 +222,10 @@ static void a_lane_that_was_well_does_not_wait_longer_each_time(void **state) {
         uint64_t began = monotonic_ms();
         kill(before[0], SIGKILL);
         while (lanes_of(&worker, after) != 1 || after[0] == before[0]) {
-            assert_true(monotonic_ms() - began < 10000);
+            assert_true(monotonic_ms() - began < SUPERVISOR_NEXT_MS);
             rest_ms(1);
         }
-        const uint64_t took = monotonic_ms() - began;
-        if (i > 0 && took < shortest) shortest = took;
     }
-    assert_true(shortest < SUPERVISOR_NEXT_MS);
     assert_int_equal(stop(&worker), 0);
 }
 
@@ -241,11 +234,8 @@ static void a_lane_that_dies_at_once_waits_longer_each_time(void **state) {
     struct worker worker = start_worker("dies", 1, 5000);
     rest_ms(2500); /* it starts at 0, 50, 250, 650, 1450 and 3050 ms, and a little later on a busy machine */
     assert_true(answers_within(&worker, "/readyz", 503, "lane 0 does not run", 100));
-    static char text[1 << 16];
-    assert_int_equal(get(&worker, "/metrics", text, sizeof text), 200);
-    const char *line = strstr(text, "sluice_lane_restarts_total{lane=\"0\"} ");
-    assert_non_null(line);
-    assert_in_range(strtol(strchr(line, ' '), NULL, 10), 2, 6); /* at once, it would be dozens */
+    const long restarts = restarts_of(&worker);
+    assert_true(restarts >= 2 && restarts <= 4);
     assert_int_equal(stop(&worker), 0);
 }
 
@@ -280,8 +270,8 @@ static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
                   half = start_worker("publishes-nothing", 1, 5000);
     still_ms = SUPERVISOR_STILL_MS;
     assert_true(answers_within(&steady, "/readyz", 200, "ready", 5000));
-    assert_true(restarts_within(&hanging, 10000));
-    assert_true(restarts_within(&half, 10000));
+    assert_true(answers_within(&hanging, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 1\n", 10000));
+    for (const uint64_t end = monotonic_ms() + 10000; restarts_of(&half) < 1; rest_ms(10)) assert_true(monotonic_ms() < end);
     assert_true(answers_within(&steady, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 1000));
     /* time in which the supervisor stood still too is nobody's fault */
     assert_int_equal(lanes_of(&steady, pids), 1);
