@@ -183,12 +183,12 @@ static int sort_out(struct input_kafka *kafka, size_t first, struct error *error
 
 /* An end of a partition's log: RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END. */
 static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t which, int64_t *ret_offset,
-                      int wait_ms, struct error *error) {
+                      struct error *error) {
     /* rd_kafka_query_watermark_offsets would ask for both at once, and in 2.0.2 it may wait for ever. */
     rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *answer = rd_kafka_topic_partition_list_add(asked, kafka->names[topic], (int32_t)shard);
     answer->offset = which;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(kafka->client.rk, asked, wait_ms);
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(kafka->client.rk, asked, KAFKA_QUESTION_MS);
     if (!code) code = answer->err;
     if (!code) *ret_offset = answer->offset;
     rd_kafka_topic_partition_list_destroy(asked);
@@ -285,8 +285,8 @@ static int input_partitions(struct input *input, enum input_topic topic, uint32_
 
 static int bounds_of(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t *ret_start, int64_t *ret_end,
                      struct error *error) {
-    return ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_BEGINNING, ret_start, KAFKA_QUESTION_MS, error) ||
-                   ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_END, ret_end, KAFKA_QUESTION_MS, error)
+    return ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_BEGINNING, ret_start, error) ||
+                   ask_offset(kafka, shard, topic, RD_KAFKA_OFFSET_END, ret_end, error)
                ? -1
                : 0;
 }
