@@ -272,23 +272,41 @@ static void a_position_outside_of_the_log_is_told_and_the_others_go_on(void **st
     input->operations->free(input);
 }
 
+/* Brokers in this process, with both topics; broker i + 1 leads partition i. */
+struct simulation {
+    rd_kafka_t *rk;
+    rd_kafka_mock_cluster_t *brokers;
+};
+
+static struct simulation simulate(struct kafka_options *options, int brokers, int partitions) {
+    char text[500];
+    struct simulation simulation = {.rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text)};
+    simulation.brokers = rd_kafka_mock_cluster_new(simulation.rk, brokers);
+    options->bootstrap_servers = rd_kafka_mock_cluster_bootstraps(simulation.brokers);
+    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
+        char name[KAFKA_TOPIC_MAX + 1];
+        MUST(kafka_topic_name(options, topic, name, &error));
+        assert_int_equal(rd_kafka_mock_topic_create(simulation.brokers, name, partitions, 1), 0);
+        for (int i = 0; i < brokers; i++)
+            assert_int_equal(rd_kafka_mock_partition_set_leader(simulation.brokers, name, i, i + 1), 0);
+    }
+    return simulation;
+}
+
+static void simulation_end(const struct simulation *simulation) {
+    rd_kafka_mock_cluster_destroy(simulation->brokers);
+    rd_kafka_destroy(simulation->rk);
+}
+
 /* The thread of each broker looks at the same queue: whoever leads a partition is woken, not only who has filled the queue last.
  */
 static void a_queue_that_one_broker_has_filled_is_filled_again_by_all(void **state) {
     (void)state;
     enum { BROKERS = 3, EACH = 96 };
-    char prefix[64], text[500];
+    char prefix[64];
     struct kafka_options options = broker_topics(prefix, 0), quick;
     const struct config_property short_wait = {"fetch.wait.max.ms", "10"};
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, BROKERS);
-    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
-    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
-        char name[KAFKA_TOPIC_MAX + 1];
-        MUST(kafka_topic_name(&options, topic, name, &error));
-        assert_int_equal(rd_kafka_mock_topic_create(brokers, name, PARTITIONS, 1), 0);
-        for (int i = 0; i < BROKERS; i++) assert_int_equal(rd_kafka_mock_partition_set_leader(brokers, name, i, i + 1), 0);
-    }
+    const struct simulation simulation = simulate(&options, BROKERS, PARTITIONS);
     for (int i = 0; i < BROKERS; i++) send_records(&options, KAFKA_BUILDS, (uint32_t)i, EACH, 50000);
     quick = options;
     quick.properties = &short_wait;
@@ -311,28 +329,20 @@ static void a_queue_that_one_broker_has_filled_is_filled_again_by_all(void **sta
     assert_int_equal(all, BROKERS * EACH);
     if (least < EACH / 8) fail_msg("one broker had given %u of %d when another had given all", least, EACH);
     input->operations->free(input);
-    rd_kafka_mock_cluster_destroy(brokers);
-    rd_kafka_destroy(rk);
+    simulation_end(&simulation);
 }
 
 /* Simulated brokers, since a real one does so only for a moment after it was paused: found by tests/faults. */
 static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside(void **state) {
     (void)state;
-    char prefix[64], text[500];
+    char prefix[64];
     struct kafka_options options = broker_topics(prefix, 0);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, 1);
-    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
-    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
-        char name[KAFKA_TOPIC_MAX + 1];
-        MUST(kafka_topic_name(&options, topic, name, &error));
-        assert_int_equal(rd_kafka_mock_topic_create(brokers, name, 1, 1), 0);
-    }
+    const struct simulation simulation = simulate(&options, 1, 1);
     send_records(&options, KAFKA_REQUESTS, 0, 3, 10);
     struct input *input = open_input(&options, "lane");
     await(input, INPUT_ASSIGNED);
     enum { FETCH = 1 };
-    rd_kafka_mock_push_request_errors(brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    rd_kafka_mock_push_request_errors(simulation.brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
     const struct input_position position = position_of(0, 0, 1);
     MUST(input->operations->assign(input, &position, 1, &error));
     unsigned records = 0;
@@ -352,8 +362,7 @@ static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_out
     assert_true(refused);
     assert_int_equal(records, 2);
     input->operations->free(input);
-    rd_kafka_mock_cluster_destroy(brokers);
-    rd_kafka_destroy(rk);
+    simulation_end(&simulation);
 }
 
 /* Lets both members take part until each holds half, both topics' same partitions. */
