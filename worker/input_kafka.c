@@ -19,6 +19,7 @@ struct outside {
     uint32_t shard;
     enum input_topic topic;
     int64_t offset;
+    int32_t broker;
     uint64_t told_at; /* milliseconds */
 };
 
@@ -32,10 +33,11 @@ struct input_kafka {
     enum group_state group;
     bool revoked;             /* the lane was told, and the group waits for `assign` with none */
     struct error group_error; /* of a rebalance that failed, or ERROR_NONE */
-    uint32_t *shards;         /* of the last assignment, and of an INPUT_OUTSIDE_LOG */
+    uint32_t *shards;         /* of the last assignment */
     size_t shard_count, shard_room;
-    struct outside *outside;
+    struct outside *outside; /* the oldest first */
     size_t outside_count, outside_room;
+    struct outside told_outside; /* the one of the last INPUT_OUTSIDE_LOG */
     struct input_end *ends;
     size_t end_count, end_room;
 
@@ -145,13 +147,35 @@ static int note_end(struct input_kafka *kafka, const rd_kafka_message_t *message
     return 0;
 }
 
+static bool is_noted_outside(const struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int64_t offset) {
+    for (size_t i = 0; i < kafka->outside_count; i++)
+        if (kafka->outside[i].shard == shard && kafka->outside[i].topic == topic && kafka->outside[i].offset == offset)
+            return true;
+    return false;
+}
+
 static int note_outside(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic,
                         struct error *error) {
+    if (is_noted_outside(kafka, (uint32_t)message->partition, topic, message->offset)) return 0;
     if (!reserve((void **)&kafka->outside, &kafka->outside_room, kafka->outside_count + 1, sizeof *kafka->outside))
         return error_memory(error);
-    kafka->outside[kafka->outside_count++] =
-        (struct outside){(uint32_t)message->partition, topic, message->offset, monotonic_ms()};
+    kafka->outside[kafka->outside_count++] = (struct outside){(uint32_t)message->partition, topic, message->offset,
+                                                              rd_kafka_message_broker_id(message), monotonic_ms()};
     return 0;
+}
+
+/* What is noted outlives an assignment of the same position: when one of many is told, its time is theirs too. */
+static void keep_outside(struct input_kafka *kafka, const struct input_position *positions, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < kafka->outside_count; i++) {
+        const struct outside *outside = &kafka->outside[i];
+        for (size_t k = 0; k < count; k++)
+            if (positions[k].shard == outside->shard && (int64_t)positions[k].position[outside->topic] == outside->offset) {
+                kafka->outside[kept++] = *outside;
+                break;
+            }
+    }
+    kafka->outside_count = kept;
 }
 
 /* Errors come as messages, and so do ends: they are taken out of those that have just come. Returns 0, or -1 for one that is not
@@ -194,6 +218,24 @@ static int ask_offset(struct input_kafka *kafka, uint32_t shard, enum input_topi
     rd_kafka_topic_partition_list_destroy(asked);
     return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for offsets of %s, partition %u", kafka->names[topic],
                                     shard)
+                : 0;
+}
+
+/* The broker that leads a partition, as brokers say; ERROR_UNAVAILABLE when none does. */
+static int ask_leader(struct input_kafka *kafka, uint32_t shard, enum input_topic topic, int32_t *ret_leader,
+                      struct error *error) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(kafka->client.rk, kafka->names[topic], NULL);
+    rd_kafka_resp_err_t code =
+        rkt ? rd_kafka_metadata(kafka->client.rk, 0, rkt, &metadata, KAFKA_QUESTION_MS) : rd_kafka_last_error();
+    *ret_leader = -1;
+    for (int i = 0; metadata && metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
+        if (metadata->topics[0].partitions[i].id == (int32_t)shard) *ret_leader = metadata->topics[0].partitions[i].leader;
+    if (!code && *ret_leader < 0) code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    if (metadata) rd_kafka_metadata_destroy(metadata);
+    if (rkt) rd_kafka_topic_destroy(rkt);
+    return code ? kafka_client_fail(&kafka->client, error, code, NULL, "ask for the leader of %s, partition %u",
+                                    kafka->names[topic], shard)
                 : 0;
 }
 
@@ -325,24 +367,32 @@ static bool tell_group(struct input_kafka *kafka, struct input_event *event) {
 
 /* A broker that stood still while another became the leader says so of what it has not got, before it knows; by then it does. */
 static bool is_outside_due(const struct input_kafka *kafka) {
-    return kafka->outside_count && monotonic_ms() >= kafka->outside[kafka->outside_count - 1].told_at + OUTSIDE_MS;
+    return kafka->outside_count && monotonic_ms() >= kafka->outside[0].told_at + OUTSIDE_MS;
 }
 
+/* What the leader has said is true, also when its log has grown past the position since then. */
 static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event, struct error *error) {
-    struct outside *outside = &kafka->outside[kafka->outside_count - 1];
+    const struct outside outside = kafka->outside[0];
     int64_t start = 0, end = 0;
-    if (bounds_of(kafka, outside->shard, outside->topic, &start, &end, error)) return -1;
+    int32_t leader;
+    if (ask_leader(kafka, outside.shard, outside.topic, &leader, error) ||
+        bounds_of(kafka, outside.shard, outside.topic, &start, &end, error))
+        return -1;
+    if (leader != outside.broker && outside.offset >= start && outside.offset <= end) {
+        kafka->outside_count = 0; /* all are fetched again */
+        return error_set(error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+                         "broker %d said that its log of %s, partition %u, has no offset %lld, and broker %d, which leads it, "
+                         "has %lld to %lld",
+                         (int)outside.broker, kafka->names[outside.topic], outside.shard, (long long)outside.offset, (int)leader,
+                         (long long)start, (long long)end);
+    }
     kafka->outside_count--;
-    if (outside->offset >= start && outside->offset <= end)
-        return error_set(
-            error, ERROR_UNAVAILABLE, "kafka-stale-leader",
-            "a broker said that its log of %s, partition %u, has no offset %lld, and it has %lld to %lld: it did not "
-            "lead any more, and another is asked",
-            kafka->names[outside->topic], outside->shard, (long long)outside->offset, (long long)start, (long long)end);
+    memmove(kafka->outside, kafka->outside + 1, kafka->outside_count * sizeof *kafka->outside);
+    kafka->told_outside = outside;
     *ret_event = (struct input_event){.kind = INPUT_OUTSIDE_LOG,
-                                      .shards = &outside->shard,
+                                      .shards = &kafka->told_outside.shard,
                                       .shard_count = 1,
-                                      .topic = outside->topic,
+                                      .topic = outside.topic,
                                       .log_start = start,
                                       .log_end = end};
     return 0;
@@ -396,7 +446,7 @@ static void forget_fetched(struct input_kafka *kafka) {
 static int input_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
-    kafka->outside_count = 0;
+    keep_outside(kafka, positions, count);
     if (kafka->revoked && count)
         return error_set(error, ERROR_UNAVAILABLE, "kafka-error", "the group took all shards back; assign none first");
     settle(kafka);

@@ -332,20 +332,36 @@ static void a_queue_that_one_broker_has_filled_is_filled_again_by_all(void **sta
     simulation_end(&simulation);
 }
 
-/* Simulated brokers, since a real one does so only for a moment after it was paused: found by tests/faults. */
+/* Simulated brokers, since a real one does so only for a moment after it was paused: found by tests/faults. Of both topics, as
+ * the first fetch may be of one of them alone. */
+static struct input *refused_input(struct simulation *simulation, struct kafka_options *options, int brokers) {
+    enum { FETCH = 1 };
+    *simulation = simulate(options, brokers, brokers);
+    send_records(options, KAFKA_BUILDS, 0, 3, 10);
+    send_records(options, KAFKA_REQUESTS, 0, 3, 10);
+    struct input *input = open_input(options, "lane");
+    await(input, INPUT_ASSIGNED);
+    rd_kafka_mock_push_request_errors(simulation->brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    return input;
+}
+
 static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside(void **state) {
     (void)state;
-    char prefix[64];
+    char prefix[64], name[KAFKA_TOPIC_MAX + 1];
     struct kafka_options options = broker_topics(prefix, 0);
-    const struct simulation simulation = simulate(&options, 1, 1);
-    send_records(&options, KAFKA_BUILDS, 0, 3, 10); /* of both topics, as the first fetch may be of one of them alone */
-    send_records(&options, KAFKA_REQUESTS, 0, 3, 10);
-    struct input *input = open_input(&options, "lane");
-    await(input, INPUT_ASSIGNED);
-    enum { FETCH = 1 };
-    rd_kafka_mock_push_request_errors(simulation.brokers, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    struct simulation simulation;
+    struct input *input = refused_input(&simulation, &options, 2);
     const struct input_position position = position_of(0, 1, 1);
     MUST(input->operations->assign(input, &position, 1, &error));
+    for (long end = broker_ms() + 2000; broker_ms() < end;) { /* it has refused; then another one leads */
+        struct input_event event;
+        MUST(input->operations->poll(input, 100, 100, 100000, &event, &error));
+        assert_int_not_equal(event.kind, INPUT_OUTSIDE_LOG);
+    }
+    for (enum kafka_topic topic = KAFKA_BUILDS; topic <= KAFKA_REQUESTS; topic++) {
+        MUST(kafka_topic_name(&options, topic, name, &error));
+        assert_int_equal(rd_kafka_mock_partition_set_leader(simulation.brokers, name, 0, 2), 0);
+    }
     unsigned records = 0;
     bool refused = false;
     for (long end = broker_ms() + 20000; broker_ms() < end && records < 4;) {
@@ -354,6 +370,7 @@ static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_out
             assert_string_equal(error.code, "kafka-stale-leader");
             assert_int_equal(error.kind, ERROR_UNAVAILABLE);
             refused = true;
+            records = 0;
             MUST(input->operations->assign(input, &position, 1, &error)); /* as a lane does after every error */
             continue;
         }
@@ -364,6 +381,47 @@ static void a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_out
     assert_int_equal(records, 4);
     input->operations->free(input);
     simulation_end(&simulation);
+}
+
+/* Its log was shorter, and has grown past the position since: what stands there now is not what was to be read next. */
+static void a_leader_is_believed_also_when_its_log_has_grown_past_the_position(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 0);
+    struct simulation simulation;
+    struct input *input = refused_input(&simulation, &options, 1);
+    const struct input_position position = position_of(0, 1, 1);
+    struct input_event event;
+    MUST(input->operations->assign(input, &position, 1, &error));
+    event = await(input, INPUT_OUTSIDE_LOG);
+    assert_int_equal(event.shards[0], 0);
+    assert_int_equal(event.log_start, 0);
+    assert_int_equal(event.log_end, 3);
+    input->operations->free(input);
+    simulation_end(&simulation);
+}
+
+/* After each the lane assigns the others again. */
+static void positions_outside_of_the_log_do_not_wait_for_each_other(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    struct input_position positions[PARTITIONS];
+    for (uint32_t i = 0; i < PARTITIONS; i++) positions[i] = position_of(i, 70 + i, 0);
+    MUST(input->operations->assign(input, positions, PARTITIONS, &error));
+    long first = 0, last = 0;
+    for (size_t left = PARTITIONS; left; left--) {
+        struct input_event event = await(input, INPUT_OUTSIDE_LOG);
+        last = broker_ms();
+        if (!first) first = last;
+        for (size_t i = 0; i < left; i++)
+            if (positions[i].position[INPUT_BUILDS] == 70 + event.shards[0]) positions[i] = positions[left - 1];
+        MUST(input->operations->assign(input, positions, left - 1, &error));
+    }
+    if (last - first >= 6000) fail_msg("the last was told %ld ms after the first", last - first);
+    input->operations->free(input);
 }
 
 /* Lets both members take part until each holds half, both topics' same partitions. */
@@ -472,6 +530,8 @@ int main(void) {
         cmocka_unit_test(a_queue_that_one_broker_has_filled_is_filled_again_by_all),
         cmocka_unit_test(a_position_outside_of_the_log_is_told_and_the_others_go_on),
         cmocka_unit_test(a_broker_that_no_longer_leads_is_not_believed_that_a_position_is_outside),
+        cmocka_unit_test(a_leader_is_believed_also_when_its_log_has_grown_past_the_position),
+        cmocka_unit_test(positions_outside_of_the_log_do_not_wait_for_each_other),
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
         cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
         cmocka_unit_test(a_second_process_of_the_same_name_fences_the_first),
