@@ -87,12 +87,13 @@ static void host_flush(struct host *host, const struct finding *finding, const c
 
 void host_answered(struct client *client, struct host *host, const struct http_request *request) {
     host->answered++;
+    host->silent_since_ms = monotonic_ms();
     if (request->status != 429) host->busy_count = 0;
     if (monotonic_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
         breaker_succeed(&host->breaker);
         host->in_doubt = false;
         host->patience_ms = client->wait_ms;
-    } else
+    } else if (host->breaker.failures) /* a late answer keeps a doubt, and makes none */
         host->breaker = (struct breaker){.failures = 1};
 }
 
@@ -149,7 +150,7 @@ static void host_begin(struct client *client, struct host *host) {
     if (first_try) host->tried_ms = host->breaker.until_ms;
     int most = first_try ? PROBE_MS : DOUBT_MS;
     host->patience_ms = host->in_doubt && client->wait_ms > most ? most : client->wait_ms;
-    if (first_try || !host->running) host->silent_since_ms = client->began_ms;
+    if (first_try || !host->in_doubt) host->silent_since_ms = client->began_ms;
 }
 
 /* Answers the question at once, or lets it wait for a lookup: one of an equal question, one that lingers, or its own. */
@@ -230,10 +231,12 @@ static void start_queued(struct client *client) {
 }
 
 /* Whether a request may go on after the call. Few may, so that dead registries do not take the room of living ones; and those
- * that have lingered before leave room for a new one, so that a few that hang do not hide a registry that answers others. */
+ * that have lingered before leave room for a new one, so that a few that hang do not hide a registry that answers others. One of
+ * a host in doubt finds more room: it is cut short in every call, and so nothing else shows that it is back. */
 static bool may_linger(struct client *client, struct host *host, bool again) {
     unsigned most = again ? LINGERING_PER_HOST - 1 : LINGERING_PER_HOST;
-    if (host->lingering >= most || client->lingering >= client->options.total / 4) return false;
+    unsigned share = host->in_doubt && !host->lingering ? 2 : 4;
+    if (host->lingering >= most || client->lingering >= client->options.total / share) return false;
     host->lingering++;
     client->lingering++;
     return true;

@@ -284,6 +284,31 @@ static void silence_is_counted_by_time(void **state) {
     free_client(client);
 }
 
+static void one_late_answer_among_others_makes_no_doubt(void **state) {
+    (void)state;
+    struct registry *client = new_client(NULL);
+    struct registry_question questions[] = {question_for(fake.host, "good/mixed", DIGEST_A),
+                                            question_for(fake.host, "slow/mixed", DIGEST_A)};
+    ask(client, questions, 2, 500);
+    assert_int_equal(questions[0].answer, REGISTRY_FOUND);
+    assert_int_equal(questions[1].answer, REGISTRY_UNREACHABLE);
+    tend(client, 5000);
+    assert_int_equal(ask_within(client, fake.host, "slow/later", 5000).answer, REGISTRY_FOUND); /* it has its time */
+    free_client(client);
+}
+
+/* A dead registry has taken all that may go on after a call; another one, cut short for a doubt, is heard all the same. */
+static void a_registry_in_doubt_is_heard_beside_a_dead_one(void **state) {
+    (void)state;
+    struct registry *client = new_client(&(struct registry_options){.per_registry = 4, .total = 4});
+    assert_int_equal(ask_within(client, fake.host, "dead/app", 100).answer, REGISTRY_UNREACHABLE);
+    assert_int_equal(ask_within(client, fake.by_name, "slow/first", 100).answer, REGISTRY_UNREACHABLE);
+    assert_int_equal(ask_within(client, fake.by_name, "slow/second", 100).answer, REGISTRY_UNREACHABLE);
+    rest_ms(3000);
+    assert_int_equal(ask_within(client, fake.by_name, "slow/second", 100).answer, REGISTRY_FOUND);
+    free_client(client);
+}
+
 /* It would hold up every call for all of its time. */
 static void a_registry_that_answers_too_late_stays_in_doubt(void **state) {
     (void)state;
@@ -549,6 +574,8 @@ int main(void) {
         TEST(a_registry_that_did_not_answer_is_waited_for_less),
         TEST(while_one_question_tries_the_others_stay_busy),
         TEST(silence_is_counted_by_time),
+        TEST(one_late_answer_among_others_makes_no_doubt),
+        TEST(a_registry_in_doubt_is_heard_beside_a_dead_one),
         TEST(a_registry_that_answers_too_late_stays_in_doubt),
         TEST(requests_that_hang_do_not_hide_a_registry),
         TEST(a_limit_of_the_rate_is_heeded_after_the_call),
