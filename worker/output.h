@@ -39,8 +39,6 @@ struct output;
 struct output_operations {
     /* The transactional id of a producer (0 or 1). */
     struct slice (*id)(struct output *output, int which);
-    /* The number of partitions of an output topic. */
-    int (*partitions)(struct output *output, enum output_topic topic, uint32_t *ret_count, struct error *error);
     /* Drops the producer if there is one, makes it with the same id, and initialises its transactions. */
     int (*init)(struct output *output, int which, struct error *error);
     /* Ends whatever producer uses that id: initialises transactions with it, then drops the producer. */

@@ -79,14 +79,6 @@ static struct transactional *ready(struct output *output, int which, struct erro
 
 static struct slice output_id(struct output *output, int which) { return slice_str(self(output)->ids[which]); }
 
-static int output_partitions(struct output *output, enum output_topic topic, uint32_t *ret_count, struct error *error) {
-    struct kafka_reader *reader = kafka_reader_new(self(output)->options, KAFKA_COMMITTED, error);
-    if (!reader) return -1;
-    int result = kafka_reader_partitions(reader, kafka_output_topic(topic), ret_count, error);
-    kafka_reader_free(reader);
-    return result;
-}
-
 static int output_init(struct output *output, int which, struct error *error) {
     struct transactional *producer = &self(output)->producers[which];
     transactional_release(producer);
@@ -190,7 +182,6 @@ static void output_free(struct output *output) {
 struct output *output_kafka_new(const struct kafka_options *options, const struct slice ids[OUTPUT_PRODUCERS],
                                 struct error *error) {
     static const struct output_operations operations = {.id = output_id,
-                                                        .partitions = output_partitions,
                                                         .init = output_init,
                                                         .fence = output_fence,
                                                         .begin = output_begin,

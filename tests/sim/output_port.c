@@ -35,12 +35,6 @@ static int begin(struct sim_lane *lane, enum op op, struct armed **ret_fault, st
 
 static struct slice sim_id(struct output *output, int which) { return slice_str(lane_of(output)->ids[which]); }
 
-static int sim_partitions(struct output *output, enum output_topic topic, uint32_t *ret_count, struct error *error) {
-    (void)output, (void)topic, (void)error;
-    *ret_count = world.shard_count;
-    return 0;
-}
-
 /* Until nothing of the id's last transaction is left. */
 static int init(struct sim_lane *lane, enum op op, struct slice name, unsigned *ret_epoch, int *ret_id, struct error *error) {
     struct armed *fault;
@@ -305,7 +299,6 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
 static void sim_free(struct output *output) { (void)output; }
 
 const struct output_operations sim_output_operations = {.id = sim_id,
-                                                        .partitions = sim_partitions,
                                                         .init = sim_init,
                                                         .fence = sim_fence,
                                                         .begin = sim_begin,
