@@ -8,6 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef SLUICE_COVERAGE
+void __gcov_dump(void);
+#endif
+
 enum { RUN_S = 2, LINES_MAX = 60, LINE_MAX_BYTES = 400 };
 
 void apart_limit(long seconds) { (void)setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = seconds}, NULL); }
@@ -26,6 +30,13 @@ static const char *wait_for(pid_t pid) {
     return apart_how(status);
 }
 
+void apart_exit(int status) {
+#ifdef SLUICE_COVERAGE
+    __gcov_dump(); /* which _exit leaves out */
+#endif
+    _exit(status);
+}
+
 /* The child: `trace` -1 for none. */
 _Noreturn static void run(const struct run_spec *told, int trace) {
     struct run_spec spec = *told;
@@ -34,7 +45,7 @@ _Noreturn static void run(const struct run_spec *told, int trace) {
     if (spec.trace) (void)setvbuf(spec.trace, NULL, _IOLBF, 0); /* so that the end of it gets out */
     apart_limit(RUN_S);
     world_run(&spec, &result);
-    _exit(0);
+    apart_exit(0);
 }
 
 const char *apart_run(const struct run_spec *spec) {

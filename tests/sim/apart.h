@@ -7,6 +7,8 @@
 /* Ends this process when it has used so many seconds of its processor from now on, so that a busy machine harms nobody; 0: never.
  */
 void apart_limit(long seconds);
+/* Ends this process at once, after what coverage has counted is written. */
+_Noreturn void apart_exit(int status);
 /* How a process ended, by the status that wait() gives; NULL: well. */
 const char *apart_how(int status);
 /* How the run ended its process; NULL: it came to its end, whatever it has found. */

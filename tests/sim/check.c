@@ -163,6 +163,36 @@ static void check_position(uint32_t shard, enum input_topic topic, uint64_t deci
                   (unsigned long long)position, (unsigned long long)decided);
 }
 
+/* Which topic a row goes to, or -1. */
+static int topic_of(const struct ledger_row *row) {
+    return row->kind == RESULT_SHARD_RESUMED ? -1 : row->kind == RESULT_DEAD_LETTER ? OUTPUT_DEAD_LETTER : OUTPUT_RESULTS;
+}
+
+/* It only goes forward, and the last result that it names is in the topic, or about to be. */
+void check_settled(uint32_t shard, const struct settled settled[OUTPUT_TOPICS]) {
+    if (shards[shard].was_restored || shards[shard].hopeless) return;
+    for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+        uint64_t sequence = settled[topic].sequence, before = db.shards[shard].settled[topic].sequence;
+        if (sequence < before)
+            world_violate("positions", (int)shard, sequence, -1, "row %llu is settled on topic %d, and now only row %llu",
+                          (unsigned long long)before, topic, (unsigned long long)sequence);
+        if (sequence > db.ledger_count[shard])
+            world_violate("positions", (int)shard, sequence, -1, "row %llu is settled on topic %d, which the ledger has not",
+                          (unsigned long long)sequence, topic);
+        while (sequence > before && sequence <= db.ledger_count[shard] && topic_of(&db.ledger[shard][sequence - 1]) != topic)
+            sequence--;
+        if (sequence <= before || sequence > db.ledger_count[shard]) continue;
+        const struct out_log *log = &out_logs[topic][shard];
+        size_t i = log->count;
+        while (i && !((log->entries[i - 1].state == ENTRY_COMMITTED || log->entries[i - 1].state == ENTRY_OPEN) &&
+                      log->entries[i - 1].record->sequence == sequence))
+            i--;
+        if (!i)
+            world_violate("results", (int)shard, sequence, -1, "row %llu counts as settled on topic %d, where it is not",
+                          (unsigned long long)sequence, topic);
+    }
+}
+
 void check_commit(const struct write *write) {
     for (size_t i = 0; i < write->commit.shard_count; i++) {
         const struct commit_shard *b = &write->commit.shards[i];
@@ -178,6 +208,7 @@ void check_commit(const struct write *write) {
             world_violate("order", (int)b->shard, b->new_sequence, -1, "the shard's row and its ledger disagree");
         for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++)
             check_position(b->shard, topic, position[topic], b->new_position[topic]);
+        check_settled(b->shard, b->settled);
     }
 }
 
@@ -273,11 +304,6 @@ void check_restored(const struct db *lost) {
 }
 
 /* ---- results ---- */
-
-/* Which topic a row goes to, or -1. */
-static int topic_of(const struct ledger_row *row) {
-    return row->kind == RESULT_SHARD_RESUMED ? -1 : row->kind == RESULT_DEAD_LETTER ? OUTPUT_DEAD_LETTER : OUTPUT_RESULTS;
-}
 
 void check_produced(unsigned lane, const struct sim_record *record) {
     uint32_t n = record->shard;

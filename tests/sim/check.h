@@ -30,6 +30,8 @@ void check_told(unsigned lane, struct slice host, struct slice digest, enum regi
 const void *check_knowledge(unsigned lane);
 /* A commit that has passed the fence, before it is written. */
 void check_commit(const struct write *write);
+/* How far a write says that results are settled, before it is applied. */
+void check_settled(uint32_t shard, const struct settled settled[OUTPUT_TOPICS]);
 void check_taken(unsigned lane, uint32_t shard, bool died);
 void check_suspected(uint32_t shard, enum input_topic topic, uint64_t offset);
 void check_stopped(uint32_t shard, struct slice reason);

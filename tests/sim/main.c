@@ -112,9 +112,9 @@ static pid_t start_chunk(const struct options *options, unsigned job, uint64_t f
         bool good = run_seed(options, seed);
         (void)fflush(stdout);
         progress->told[job] = !good;
-        if (!good) _exit(1);
+        if (!good) apart_exit(1);
     }
-    _exit(0);
+    apart_exit(0);
 }
 
 /* A run that has ended its process is told by this one. */

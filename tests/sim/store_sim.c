@@ -149,7 +149,10 @@ static int apply_by_owner(const struct write *write, struct error *error) {
     struct db_shard *shard = &db.shards[write->shard];
     if (!is_owner(write)) return error_set(error, ERROR_FENCED, "fenced", "shard %u has another owner now", write->shard);
     if (write->kind == WRITE_DROP_IDS || write->kind == WRITE_RELEASE) remove_ids(shard, write->ids, write->id_count);
-    if (write->kind == WRITE_RELEASE) memcpy(shard->settled, write->settled, sizeof shard->settled);
+    if (write->kind == WRITE_RELEASE) {
+        check_settled(write->shard, write->settled);
+        memcpy(shard->settled, write->settled, sizeof shard->settled);
+    }
     if (write->kind == WRITE_SUSPECT) {
         bool same = shard->crash_topic == write->topic && shard->crash_position == write->offset;
         if (!same) shard->crash_count = 0;
