@@ -257,12 +257,13 @@ static void the_worker_cannot_change_what_is_written(void **state) {
 
 /* ---- connections ---- */
 
+/* Waits until they are gone. */
 static void kill_backends(struct world *world) {
     char query[300];
-    (void)snprintf(
-        query, sizeof query,
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '%s' AND pid <> pg_backend_pid()",
-        world->schema);
+    (void)snprintf(query, sizeof query,
+                   "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = '%s' AND pid "
+                   "<> pg_backend_pid()",
+                   world->schema);
     (void)database_number(&world->options, query);
 }
 
@@ -272,12 +273,10 @@ static void a_killed_connection_is_made_again(void **state) {
     assert_int_equal(commit_row(world, &shard, &world->error), 0);
     struct store_facts facts = {0};
     kill_backends(world);
-    (void)usleep(100000);
     assert_int_not_equal(world->store->operations->load(world->store, &world->arena, &facts, &world->error), 0);
     assert_int_equal(world->error.kind, ERROR_UNAVAILABLE);
     assert_int_equal(world->store->operations->load(world->store, &world->arena, &facts, &world->error), 0);
     kill_backends(world);
-    (void)usleep(100000);
     struct shard_row before = shard;
     instant now = facts.ret_now;
     struct ledger_row row = make_row(1, 2, RESULT_EVENT_REFUSED, "{}", now, &shard.head);
