@@ -189,7 +189,7 @@ def answers():
         for id_ in "1", '"1\\':
             value = dict(data, request=dict(request, id=id_), **changes)
             yield record(f"ce_type=dev.sluice.{kind}.v1\nce_ledgershard=0\nce_ledgersequence=5\nce_ledgerhash={DIGEST}\n", value)
-    for name in data:  # what would clear a terminal, in every text
+    for name in data:  # found by fuzzing: what would clear a terminal, in every text
         if isinstance(data[name], str):
             steering = "\u001b[2J" + data[name] + "\u009b2J"
             for type_ in "promotion.promoted", "promotion.waiting", "promotion.evaluated", "event.refused", "event.duplicate":

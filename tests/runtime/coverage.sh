@@ -1,6 +1,6 @@
 #!/bin/bash
 # What the tests reach of the sources: builds with --coverage, runs them, and prints lines and branches of each file:
-#   tests/run.sh coverage [--unit] [--system]    --unit: without a server; --system: the system tests too, half an hour more
+#   tests/run.sh coverage [--unit] [--system]    --unit: not the component tests; --system: the system tests too, half an hour more
 # Assertions are not counted: they state what never happens. Fails when less than 95% of a core file's branches are reached. The branches
 # that are missing stand in build/coverage/report/*.html.
 set -uo pipefail
