@@ -102,11 +102,15 @@ class Sluice:
         sent = kafka.send(self.servers.brokers, self.topics.builds, workload.builds(image))
         program = self.start(self.prepared)
         until = time.monotonic() + 60 + sent / 500
-        while self.servers.sql("SELECT count(*) FROM sluice.release", self.prepared, fetch=True)[0][0] < sent:
-            if program.ended() or time.monotonic() > until:
-                raise RuntimeError(f"the releases are not verified; see {self.work / 'sluice.log'}")
-            time.sleep(0.3)
-        program.stop()
+        try:
+            verified = 0
+            while verified < sent:
+                if program.ended() or time.monotonic() > until:
+                    raise RuntimeError(f"{verified} of {sent} releases are verified; see {self.work / 'sluice.log'}")
+                time.sleep(0.3)
+                verified = self.servers.sql("SELECT count(*) FROM sluice.release", self.prepared, fetch=True)[0][0]
+        finally:
+            program.stop()
         self.servers.sql("VACUUM (FREEZE, ANALYZE)", self.prepared)
 
     def reset(self):
