@@ -376,8 +376,10 @@ static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event
     int64_t start = 0, end = 0;
     int32_t leader;
     if (ask_leader(kafka, outside.shard, outside.topic, &leader, error) ||
-        bounds_of(kafka, outside.shard, outside.topic, &start, &end, error))
+        bounds_of(kafka, outside.shard, outside.topic, &start, &end, error)) {
+        kafka->outside_count = 0; /* fetched again too: others have their records meanwhile */
         return -1;
+    }
     if (leader != outside.broker && outside.offset >= start && outside.offset <= end) {
         kafka->outside_count = 0; /* all are fetched again */
         return error_set(error, ERROR_UNAVAILABLE, "kafka-stale-leader",

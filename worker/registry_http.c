@@ -89,7 +89,7 @@ void host_answered(struct client *client, struct host *host, const struct http_r
     host->answered++;
     host->silent_since_ms = monotonic_ms();
     if (request->status != 429) host->busy_count = 0;
-    if (monotonic_ms() <= request->began_ms + (uint64_t)client->wait_ms) {
+    if (host->silent_since_ms <= request->began_ms + (uint64_t)client->wait_ms) {
         breaker_succeed(&host->breaker);
         host->in_doubt = false;
         host->patience_ms = client->wait_ms;
