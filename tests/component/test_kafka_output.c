@@ -2,6 +2,8 @@
 #include "kafka.h"
 #include "output.h"
 
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -256,6 +258,36 @@ static void a_transaction_of_many_requests_arrives_whole_and_in_order(void **sta
     free(value);
 }
 
+/* librdkafka (2.0.2 at least) believes some records to be in the log that are not: those of a request that a new leader refused,
+ * when it has taken the next one, and those that a broker knows already, as it says. It then has no offset for them. */
+static void a_record_that_is_delivered_nowhere_is_not_committed(void **state) {
+    (void)state;
+    enum { PRODUCE = 0 };
+    char prefix[64], text[500], name[KAFKA_TOPIC_MAX + 1];
+    struct kafka_options options = broker_topics(prefix, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, 1);
+    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
+    for (enum kafka_topic topic = KAFKA_RESULTS; topic <= KAFKA_DEAD_LETTER; topic++) {
+        MUST(kafka_topic_name(&options, topic, name, &error));
+        assert_int_equal(rd_kafka_mock_topic_create(brokers, name, 1, 1), 0);
+    }
+    struct output *output = open_output(&options, "a");
+    MUST(output->operations->init(output, 0, &error));
+    publish(output, 0, OUTPUT_RESULTS, 0, 1, 2);
+    rd_kafka_mock_push_request_errors(brokers, PRODUCE, 1, RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER);
+    MUST(output->operations->begin(output, 0, &error));
+    MUST(produce(output, 0, OUTPUT_RESULTS, 0, 3));
+    assert_int_equal(output->operations->commit(output, 0, &error), -1);
+    assert_string_equal(error.code, "kafka-undelivered");
+    assert_int_equal(error.kind, ERROR_UNKNOWN);
+    MUST(output->operations->init(output, 0, &error)); /* the recovery */
+    publish(output, 0, OUTPUT_RESULTS, 0, 3, 4);
+    output->operations->free(output);
+    rd_kafka_mock_cluster_destroy(brokers);
+    rd_kafka_destroy(rk);
+}
+
 static void an_unreachable_broker_is_unavailable(void **state) {
     (void)state;
     struct kafka_options options = {.bootstrap_servers = "127.0.0.1:1", .topic_prefix = "release.", .group = "g"};
@@ -276,6 +308,7 @@ int main(void) {
         cmocka_unit_test(results_of_others_on_the_partition_are_no_tail),
         cmocka_unit_test(a_dead_letter_may_be_larger_than_the_record_that_it_quotes),
         cmocka_unit_test(a_transaction_of_many_requests_arrives_whole_and_in_order),
+        cmocka_unit_test(a_record_that_is_delivered_nowhere_is_not_committed),
         cmocka_unit_test(an_unreachable_broker_is_unavailable),
     };
     return cmocka_run_group_tests_name("kafka_output", tests, broker_start, broker_stop);

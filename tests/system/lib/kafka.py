@@ -12,19 +12,32 @@ class Sender:
                                   "max.in.flight.requests.per.connection": 5 if idempotent else 1,
                                   "partitioner": "murmur2_random", "linger.ms": 1, "message.max.bytes": 8_000_000} | settings)
         self.failed = []
+        self.nowhere = []  # acknowledged without an offset, and perhaps not in the log
 
-    def _delivered(self, error, message, to=None):
+    def _delivered(self, error, message, sent, to):
         if error:
             self.failed.append(error)
+        elif message.offset() is None:
+            self.nowhere.append((sent, to))
         elif to is not None:
             to.append((message.partition(), message.offset()))
+
+    def _produce(self, sent, to):
+        """Does not wait for the acknowledgement, but for room."""
+        topic, key, headers, value, partition = sent
+        where = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self.producer.produce(self.prefix + topic, value=value, key=key, headers=headers,
+                                      on_delivery=lambda error, message: self._delivered(error, message, sent, to), **where)
+                return
+            except BufferError:
+                self.producer.poll(0.1)
 
     def send_raw(self, topic, key, headers, value, partition=None):
         """(partition, offset) once acknowledged."""
         where = []
-        self.producer.produce(self.prefix + topic, value=value, key=key, headers=headers,
-                              on_delivery=lambda error, message: self._delivered(error, message, where),
-                              **({} if partition is None else {"partition": partition}))
+        self._produce((topic, key, headers, value, partition), where)
         self.flush()
         return where[0]
 
@@ -32,14 +45,7 @@ class Sender:
         return self.send_raw(topic or event.topic, *event.record(), event.partition)
 
     def produce(self, topic, key, headers, value, partition=None):
-        """Does not wait for the acknowledgement, but for room."""
-        where = {} if partition is None else {"partition": partition}
-        while True:
-            try:
-                self.producer.produce(self.prefix + topic, value=value, key=key, headers=headers, on_delivery=self._delivered, **where)
-                return
-            except BufferError:
-                self.producer.poll(0.1)
+        self._produce((topic, key, headers, value, partition), None)
 
     def send_all(self, events):
         """Many, in order; returns their number when all are acknowledged."""
@@ -53,9 +59,15 @@ class Sender:
         return count
 
     def flush(self, seconds=60):
-        self.producer.flush(seconds)
-        if self.failed or len(self.producer):
-            raise RuntimeError(f"Kafka did not acknowledge: {self.failed[:3]}, {len(self.producer)} still waiting")
+        while True:
+            self.producer.flush(seconds)
+            if self.failed or len(self.producer):
+                raise RuntimeError(f"Kafka did not acknowledge: {self.failed[:3]}, {len(self.producer)} still waiting")
+            again, self.nowhere = self.nowhere, []
+            if not again:
+                return
+            for sent, to in again:
+                self._produce(sent, to)
 
 
 class Answer:
