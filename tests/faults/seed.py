@@ -21,6 +21,7 @@ SHARDS = 6
 RATE = 80        # events a second
 WARM_UP = 1.5    # seconds of peace before
 COOL_DOWN = 1    # and of load after the last fault
+READY = 120      # seconds until every lane runs again: one whose clock was set back may hang, and is killed after a minute
 SETTLE = 300     # seconds after healing until everything must be answered
 LEAST = 3        # faults of a seed that must take effect
 
@@ -171,6 +172,8 @@ def settle(field, witness, seconds, due=True):
 def rest(field, outcome, witness):
     """Everything is answered and the workers have ended, as the checker wants it; how long it took to answer."""
     settled = settle(field, witness, SETTLE)
+    for worker in field.workers:
+        worker.wait_ready(READY)
     outcome.phase("settle")
     for _ in range(5):
         for worker in field.workers:
