@@ -65,7 +65,10 @@ static rd_kafka_headers_t *make_headers(const struct record_header *headers, siz
 static int wait_delivery(struct kafka_producer *producer, const char *name, const struct delivery *delivery,
                          struct error *error) {
     while (!delivery->done) (void)rd_kafka_poll(producer->client.rk, 100);
-    if (!delivery->code) return 0;
+    if (!delivery->code && delivery->offset >= 0) return 0;
+    if (!delivery->code)
+        return error_set(error, ERROR_UNKNOWN, "kafka-undelivered",
+                         "%s is said to have the record, but no broker said where; publish it again", name);
     kafka_client_fail(&producer->client, error, delivery->code, NULL, "publish to %s within %d ms", name, producer->timeout_ms);
     if (error && delivery->status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED) error->kind = ERROR_UNKNOWN;
     return -1;

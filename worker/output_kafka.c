@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include "kafka_client.h"
+#include "monotonic.h"
 #include "output_tail.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ struct output_kafka {
 
 /* What could not be delivered fails the transaction by itself. But librdkafka (2.0.2 at least) takes a request that was refused
  * for delivered when the next one to that partition, on its way at the same time, has been taken: a leader that has just been
- * elected does that. Records of such a request are nowhere, and only the missing offset tells. */
+ * elected does that (issue 921 of confluent-kafka-go). Such records are nowhere, and only the missing offset tells. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk;
     struct transactional *producer = (struct transactional *)((char *)opaque - offsetof(struct transactional, client));
@@ -164,21 +165,23 @@ static int deliver(struct transactional *producer, struct error *error) {
     rd_kafka_resp_err_t code = rd_kafka_flush(producer->client.rk, COMMIT_MS);
     if (code) return kafka_client_fail(&producer->client, error, code, NULL, "deliver results");
     if (!producer->undelivered) return 0;
-    return error_set(error, ERROR_UNAVAILABLE, "kafka-undelivered",
-                     "%zu results are said to be delivered, but no broker said where; they are published again",
-                     producer->undelivered);
-}
-
-static int commit(struct transactional *producer, struct error *error) {
-    rd_kafka_error_t *cause = rd_kafka_commit_transaction(producer->client.rk, COMMIT_MS);
-    return cause ? kafka_client_fail_with(&producer->client, error, cause, "commit a transaction") : 0;
+    return error_set(
+        error, ERROR_UNKNOWN, "kafka-undelivered",
+        "librdkafka says that results were delivered, but of %zu or more no broker said where; they are published again",
+        producer->undelivered);
 }
 
 /* librdkafka leaves the transaction in doubt after most errors, and all of them lead to the one recovery. */
 static int output_commit(struct output *output, int which, struct error *error) {
     struct transactional *producer = ready(output, which, error);
     if (!producer) return -1;
-    if (!deliver(producer, error) && !commit(producer, error)) return 0;
+    uint64_t end = monotonic_ms() + COMMIT_MS;
+    if (!deliver(producer, error)) {
+        uint64_t now = monotonic_ms();
+        rd_kafka_error_t *cause = rd_kafka_commit_transaction(producer->client.rk, now < end ? (int)(end - now) : 1);
+        if (!cause) return 0;
+        (void)kafka_client_fail_with(&producer->client, error, cause, "commit a transaction");
+    }
     if (error && error->kind != ERROR_FENCED) error->kind = ERROR_UNKNOWN;
     return -1;
 }

@@ -1,7 +1,9 @@
-/* Topics, publishing one record and reading partitions, on a real Kafka. */
+/* Topics, publishing one record and reading partitions, on a real Kafka; one test makes up what that says. */
 #include "kafka.h"
 #include "text.h"
 
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -127,6 +129,33 @@ static void a_missing_topic_is_told_with_the_command_that_makes_it(void **state)
     kafka_reader_free(reader);
 }
 
+/* A broker that says that it has the record already is believed by librdkafka, which then has no offset for it. */
+static void a_record_that_is_delivered_nowhere_may_or_may_not_be_stored(void **state) {
+    (void)state;
+    enum { PRODUCE = 0 };
+    char prefix[64], text[500], name[KAFKA_TOPIC_MAX + 1];
+    struct error error = {0};
+    uint32_t partition;
+    int64_t offset;
+    struct kafka_options options = broker_topics(prefix, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    rd_kafka_mock_cluster_t *brokers = rd_kafka_mock_cluster_new(rk, 1);
+    options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(brokers);
+    assert_int_equal(kafka_topic_name(&options, KAFKA_BUILDS, name, &error), 0);
+    assert_int_equal(rd_kafka_mock_topic_create(brokers, name, 1, 1), 0);
+    rd_kafka_mock_push_request_errors(brokers, PRODUCE, 1, RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER);
+    struct kafka_producer *producer = kafka_producer_new(&options, 10000, &error);
+    assert_int_equal(kafka_producer_send(producer, KAFKA_BUILDS, SLICE("k"), SLICE("v"), NULL, 0, &partition, &offset, &error),
+                     -1);
+    assert_string_equal(error.code, "kafka-undelivered");
+    assert_int_equal(error.kind, ERROR_UNKNOWN);
+    assert_int_equal(kafka_producer_send(producer, KAFKA_BUILDS, SLICE("k"), SLICE("v"), NULL, 0, &partition, &offset, &error),
+                     0);
+    kafka_producer_free(producer);
+    rd_kafka_mock_cluster_destroy(brokers);
+    rd_kafka_destroy(rk);
+}
+
 static void a_record_over_the_limit_is_refused_before_it_is_sent(void **state) {
     (void)state;
     char prefix[64];
@@ -171,6 +200,7 @@ int main(void) {
         cmocka_unit_test(a_record_is_published_where_java_clients_put_it_and_read_back),
         cmocka_unit_test(an_unreachable_broker_is_told_in_time_and_by_name),
         cmocka_unit_test(a_missing_topic_is_told_with_the_command_that_makes_it),
+        cmocka_unit_test(a_record_that_is_delivered_nowhere_may_or_may_not_be_stored),
         cmocka_unit_test(a_record_over_the_limit_is_refused_before_it_is_sent),
         cmocka_unit_test(wrong_properties_are_refused_by_name),
     };

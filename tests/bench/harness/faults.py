@@ -32,8 +32,14 @@ class Traffic:
                                  "acks": "all", "enable.idempotence": True})
 
         def delivered(error, message, identity):
-            if error is None:
+            if error is None and message.offset() is not None:
                 self.partition[identity] = message.partition()
+            elif error is None:
+                produce(identity, message.key(), message.value())  # it may be nowhere
+
+        def produce(identity, project, value):
+            sender.produce(self.world.topics.requests, value, project, headers=kafka.STRUCTURED,
+                           on_delivery=lambda error, message: delivered(error, message, identity))
 
         number = 0
         while not self.ending.is_set():
@@ -41,8 +47,7 @@ class Traffic:
             identity = str(uuid.uuid4())
             at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self.sent[identity] = time.monotonic()
-            sender.produce(self.world.topics.requests, request(project, sha, identity, at), project, headers=kafka.STRUCTURED,
-                           on_delivery=lambda error, message, identity=identity: delivered(error, message, identity))
+            produce(identity, project, request(project, sha, identity, at))
             sender.poll(0)
             number += 1
             time.sleep(EVERY)

@@ -29,6 +29,7 @@ static void delivered(rd_kafka_t *producer, const rd_kafka_message_t *message, v
     (void)producer;
     (void)opaque;
     if (message->err) die("delivery", rd_kafka_err2str(message->err));
+    if (message->offset < 0) die("delivery", "nowhere");
 }
 
 static rd_kafka_t *make(rd_kafka_type_t type, rd_kafka_conf_t *configuration) {

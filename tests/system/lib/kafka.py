@@ -48,7 +48,7 @@ class Sender:
         self._produce((topic, key, headers, value, partition), None)
 
     def send_all(self, events):
-        """Many, in order; returns their number when all are acknowledged."""
+        """Many, in order, but for what is nowhere at first; returns their number when all are acknowledged."""
         count = 0
         for event in events:
             self.produce(event.topic, *event.record(), event.partition)
