@@ -41,6 +41,11 @@ int kafka_client_fail(const struct kafka_client *client, struct error *error, rd
 int kafka_client_fail_with(const struct kafka_client *client, struct error *error, rd_kafka_error_t *cause, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
 
+/* The report of a delivery says that the record is in the log, and it may be nowhere. librdkafka (2.0.2 at least) takes a request
+ * that was refused for delivered when the next one to that partition, on its way at the same time, has been taken: a leader that
+ * has just been elected does that (issue 921 of confluent-kafka-go). Only the missing offset tells. */
+static inline bool kafka_is_nowhere(const rd_kafka_message_t *report) { return !report->err && report->offset < 0; }
+
 /* The number of partitions; asks the brokers, who have `timeout_ms` to answer. */
 int kafka_client_partitions(struct kafka_client *client, enum kafka_topic topic, int timeout_ms, uint32_t *ret_count,
                             struct error *error);

@@ -11,7 +11,7 @@ struct kafka_producer {
 
 /* What became of the one record on its way. Lives on the sender's stack: every record gets its report before send returns. */
 struct delivery {
-    bool done;
+    bool done, nowhere;
     rd_kafka_resp_err_t code;
     rd_kafka_msg_status_t status;
     int32_t partition;
@@ -21,7 +21,12 @@ struct delivery {
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk, (void)opaque;
     struct delivery *delivery = message->_private;
-    *delivery = (struct delivery){true, message->err, rd_kafka_message_status(message), message->partition, message->offset};
+    *delivery = (struct delivery){.done = true,
+                                  .nowhere = kafka_is_nowhere(message),
+                                  .code = message->err,
+                                  .status = rd_kafka_message_status(message),
+                                  .partition = message->partition,
+                                  .offset = message->offset};
 }
 
 struct kafka_producer *kafka_producer_new(const struct kafka_options *options, int timeout_ms, struct error *error) {
@@ -65,10 +70,10 @@ static rd_kafka_headers_t *make_headers(const struct record_header *headers, siz
 static int wait_delivery(struct kafka_producer *producer, const char *name, const struct delivery *delivery,
                          struct error *error) {
     while (!delivery->done) (void)rd_kafka_poll(producer->client.rk, 100);
-    if (!delivery->code && delivery->offset >= 0) return 0;
-    if (!delivery->code)
+    if (delivery->nowhere)
         return error_set(error, ERROR_UNKNOWN, "kafka-undelivered",
                          "%s is said to have the record, but no broker said where; publish it again", name);
+    if (!delivery->code) return 0;
     kafka_client_fail(&producer->client, error, delivery->code, NULL, "publish to %s within %d ms", name, producer->timeout_ms);
     if (error && delivery->status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED) error->kind = ERROR_UNKNOWN;
     return -1;

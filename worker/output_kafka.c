@@ -29,13 +29,11 @@ struct output_kafka {
     struct transactional producers[OUTPUT_PRODUCERS];
 };
 
-/* What could not be delivered fails the transaction by itself. But librdkafka (2.0.2 at least) takes a request that was refused
- * for delivered when the next one to that partition, on its way at the same time, has been taken: a leader that has just been
- * elected does that (issue 921 of confluent-kafka-go). Such records are nowhere, and only the missing offset tells. */
+/* What could not be delivered fails the transaction by itself. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk;
     struct transactional *producer = (struct transactional *)((char *)opaque - offsetof(struct transactional, client));
-    if (!message->err && message->offset < 0) producer->undelivered++;
+    if (kafka_is_nowhere(message)) producer->undelivered++;
 }
 
 static void transactional_release(struct transactional *producer) {
