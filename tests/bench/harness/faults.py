@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from datetime import datetime, timezone
+from functools import partial
 
 from . import kafka, process
 from .table import Row
@@ -28,18 +29,11 @@ class Traffic:
             thread.start()
 
     def _send(self):
-        sender = kafka.Producer({"bootstrap.servers": self.world.bench.servers.brokers, "partitioner": "murmur2_random", "linger.ms": 0,
-                                 "acks": "all", "enable.idempotence": True})
+        sender = kafka.Sender(self.world.bench.servers.brokers, **{"linger.ms": 0})
 
-        def delivered(error, message, identity):
-            if error is None and message.offset() is not None:
+        def delivered(identity, error, message):
+            if error is None:
                 self.partition[identity] = message.partition()
-            elif error is None:
-                produce(identity, message.key(), message.value())  # it may be nowhere
-
-        def produce(identity, project, value):
-            sender.produce(self.world.topics.requests, value, project, headers=kafka.STRUCTURED,
-                           on_delivery=lambda error, message: delivered(error, message, identity))
 
         number = 0
         while not self.ending.is_set():
@@ -47,11 +41,11 @@ class Traffic:
             identity = str(uuid.uuid4())
             at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self.sent[identity] = time.monotonic()
-            produce(identity, project, request(project, sha, identity, at))
-            sender.poll(0)
+            sender.produce(self.world.topics.requests, project, request(project, sha, identity, at), partial(delivered, identity))
+            sender.producer.poll(0)
             number += 1
             time.sleep(EVERY)
-        sender.flush(30)
+        sender.producer.flush(30)
 
     def _read(self):
         topics = self.world.topics

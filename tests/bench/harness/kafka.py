@@ -25,42 +25,40 @@ def remove_topics(brokers, names):
     time.sleep(0.3)
 
 
-def send(brokers, topic, records):
-    """Sends (key, value) to the partitions that Java clients choose, all acknowledged. librdkafka 2.0.2 acknowledges some that are
-    nowhere, as a partition just made refuses a request and takes the next; they have no offset, and are sent again."""
-    failures, nowhere = [], []
-    producer = Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "linger.ms": 20, "acks": "all",
-                         "enable.idempotence": True, "queue.buffering.max.messages": 500000,
-                         "queue.buffering.max.kbytes": 500000})
+class Sender:
+    """A producer whose records are all acknowledged, or told as failed. librdkafka 2.0.2 acknowledges some that are nowhere, as a
+    partition just made refuses a request and takes the next; they have no offset, and are sent again."""
 
-    def delivered(error, message):
-        if error:
-            failures.append(error)
-        elif message.offset() is None:
-            nowhere.append((message.key(), message.value()))
+    def __init__(self, brokers, **more):
+        self.producer = Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "acks": "all", "enable.idempotence": True,
+                                  "queue.buffering.max.messages": 500000, "queue.buffering.max.kbytes": 500000} | more)
 
-    def produce(key, value):
+    def produce(self, topic, key, value, on_delivery):
+        """`on_delivery` gets an error or None, and the message, once."""
+        def report(error, message):
+            if error is None and message.offset() is None:
+                self.produce(topic, key, value, on_delivery)
+            else:
+                on_delivery(error, message)
+
         while True:
             try:
-                producer.produce(topic, value, key, headers=STRUCTURED, on_delivery=delivered)
-                return
+                return self.producer.produce(topic, value, key, headers=STRUCTURED, on_delivery=report)
             except BufferError:
-                producer.poll(0.05)
+                self.producer.poll(0.05)
 
-    sent = 0
+
+def send(brokers, topic, records):
+    """Sends (key, value) to the partitions that Java clients choose; returns how many, all acknowledged."""
+    sender, failures, sent = Sender(brokers, **{"linger.ms": 20}), [], 0
     for key, value in records:
-        produce(key, value)
+        sender.produce(topic, key, value, lambda error, _: error and failures.append(error))
         sent += 1
         if sent % 1000 == 0:
-            producer.poll(0)
-    while True:
-        if producer.flush(300) or failures:
-            raise RuntimeError(f"{topic}: not all was acknowledged: {failures[:1]}")
-        again, nowhere[:] = nowhere[:], []
-        if not again:
-            return sent
-        for key, value in again:
-            produce(key, value)
+            sender.producer.poll(0)
+    if sender.producer.flush(300) or failures:
+        raise RuntimeError(f"{topic}: not all was acknowledged: {failures[:1]}")
+    return sent
 
 
 def reader(brokers, **more):
