@@ -169,8 +169,12 @@ class Conditions:
             equal((answer.condition("artifact"), answer.data["outcome"]), (("unmet", "registry-unreachable"), "waiting"), f"it ({answer})")
             self.fake.behaviour["acme/hang"] = "found"
             equal(self.sluice.follower.final(event, 20).data["outcome"], "promoted", "the final outcome")
-        self.expect("artifact: unmet registry-busy, a registry that answers 429",
-                    [self.image_at(self.words["fake"], "acme/busy", "sha256:" + "78" * 32)], "artifact", "unmet", "registry-busy", "waiting")
+        with self.tap.case("artifact: unmet registry-busy, a registry that answers 429"):
+            # The host has just failed, and a worker waits for such a one so shortly that a busy machine may first say unreachable.
+            event, _ = self.promote([self.image_at(self.words["fake"], "acme/busy", "sha256:" + "78" * 32)])
+            answer = self.sluice.follower.wait(lambda: f"busy registry in {self.sluice.follower.answers(event)}", lambda: next(
+                (one for one in self.sluice.follower.answers(event) if one.condition("artifact") == ("unmet", "registry-busy")), None), 60)
+            equal(answer.data["outcome"], "waiting", "the outcome")
 
     def unreachable(self):
         event, _ = self.expect("artifact: unmet registry-unreachable, nobody listens", [self.image_at(self.words["dead"], "acme/shop")],
