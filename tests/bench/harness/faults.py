@@ -24,16 +24,27 @@ class Traffic:
         self.world, self.releases = world, list(load.releases())
         self.sent, self.partition, self.arrived = {}, {}, {}
         self.ending = threading.Event()
-        self.threads = [threading.Thread(target=self._send, daemon=True), threading.Thread(target=self._read, daemon=True)]
+        self.broken = None  # what has ended one of the threads
+        self.threads = [threading.Thread(target=self._run, args=(work,), daemon=True) for work in (self._send, self._read)]
         for thread in self.threads:
             thread.start()
+
+    def _run(self, work):
+        try:
+            work()
+        except Exception as error:  # pylint: disable=broad-except
+            self.broken = error
+
+    def must_run(self):
+        """What the harness could not send or read is no missing answer."""
+        if self.broken:
+            raise RuntimeError(f"the load of the faults has ended: {self.broken}") from self.broken
 
     def _send(self):
         sender = kafka.Sender(self.world.bench.servers.brokers, **{"linger.ms": 0})
 
-        def delivered(identity, error, message):
-            if error is None:
-                self.partition[identity] = message.partition()
+        def delivered(identity, message):
+            self.partition[identity] = message.partition()
 
         number = 0
         while not self.ending.is_set():
@@ -42,10 +53,10 @@ class Traffic:
             at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self.sent[identity] = time.monotonic()
             sender.produce(self.world.topics.requests, project, request(project, sha, identity, at), partial(delivered, identity))
-            sender.producer.poll(0)
+            sender.pump()
             number += 1
             time.sleep(EVERY)
-        sender.producer.flush(30)
+        sender.flush(30)
 
     def _read(self):
         topics = self.world.topics
@@ -69,6 +80,9 @@ class Traffic:
         self.ending.set()
         for thread in self.threads:
             thread.join(60)
+            if thread.is_alive():
+                raise RuntimeError("the load of the faults does not end")
+        self.must_run()
         topics, brokers = self.world.topics, self.world.bench.servers.brokers
         until = time.monotonic() + 60
         while True:
@@ -103,6 +117,7 @@ def _longest_wait(world, traffic, lost, since, seconds):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.02)
+        traffic.must_run()
         waits = [traffic.shard_waits(shard, since) for shard in lost()]
         if waits and all(wait is not None for wait in waits):
             return max(waits)

@@ -2,6 +2,7 @@
 import os
 import re
 import time
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -26,38 +27,65 @@ def remove_topics(brokers, names):
 
 
 class Sender:
-    """A producer whose records are all acknowledged, or told as failed. librdkafka 2.0.2 acknowledges some that are nowhere, as a
-    partition just made refuses a request and takes the next; they have no offset, and are sent again."""
+    """A producer whose records are all acknowledged, or which raises. librdkafka 2.0.2 acknowledges some that are nowhere, as a
+    partition just made refuses a request and takes the next; they have no offset, and are sent again, by pump() and by flush(): what
+    runs inside of a poll only takes notes."""
 
     def __init__(self, brokers, **more):
         self.producer = Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "acks": "all", "enable.idempotence": True,
                                   "queue.buffering.max.messages": 500000, "queue.buffering.max.kbytes": 500000} | more)
+        self.failed, self.nowhere = [], []
 
-    def produce(self, topic, key, value, on_delivery):
-        """`on_delivery` gets an error or None, and the message, once."""
-        def report(error, message):
-            if error is None and message.offset() is None:
-                self.produce(topic, key, value, on_delivery)
-            else:
-                on_delivery(error, message)
-
+    def produce(self, topic, key, value, where=None):
+        """`where` gets the message once it is in the log. Waits for room, not for the acknowledgement."""
+        sent = (topic, key, value, where)
         while True:
             try:
-                return self.producer.produce(topic, value, key, headers=STRUCTURED, on_delivery=report)
+                return self.producer.produce(topic, value, key, headers=STRUCTURED, on_delivery=partial(self._delivered, sent))
             except BufferError:
                 self.producer.poll(0.05)
+
+    def _delivered(self, sent, error, message):
+        if error:
+            self.failed.append(error)
+        elif message.offset() is None:
+            self.nowhere.append(sent)
+        elif sent[-1]:
+            sent[-1](message)
+
+    def pump(self):
+        """Hears what has been acknowledged, and sends again what is nowhere; does not wait."""
+        self.producer.poll(0)
+        self._raise()
+        again, self.nowhere = self.nowhere, []
+        for sent in again:
+            self.produce(*sent)
+        return len(again)
+
+    def flush(self, seconds):
+        """Until all is in the log."""
+        while True:
+            left = self.producer.flush(seconds)
+            self._raise()
+            if left:
+                raise RuntimeError(f"Kafka did not acknowledge {left} records within {seconds} s")
+            if not self.pump():
+                return
+
+    def _raise(self):
+        if self.failed:
+            raise RuntimeError(f"Kafka did not take {len(self.failed)} records: {self.failed[0]}")
 
 
 def send(brokers, topic, records):
     """Sends (key, value) to the partitions that Java clients choose; returns how many, all acknowledged."""
-    sender, failures, sent = Sender(brokers, **{"linger.ms": 20}), [], 0
+    sender, sent = Sender(brokers, **{"linger.ms": 20}), 0
     for key, value in records:
-        sender.produce(topic, key, value, lambda error, _: error and failures.append(error))
+        sender.produce(topic, key, value)
         sent += 1
         if sent % 1000 == 0:
-            sender.producer.poll(0)
-    if sender.producer.flush(300) or failures:
-        raise RuntimeError(f"{topic}: not all was acknowledged: {failures[:1]}")
+            sender.pump()
+    sender.flush(300)
     return sent
 
 
