@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from .workload import STRUCTURED
 
 ID = re.compile(rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"')
+PROMOTED = b'"outcome":"promoted"'  # in Sluice's results and in the peers'
 
 
 def remove_topics(brokers, names):
@@ -122,10 +123,10 @@ def stable_offsets(brokers, topic, partitions):
 
 
 def read_results(brokers, topic, partitions, wanted):
-    """Every committed final result: how many, how many of the wanted ids exactly once, bytes of values. A promotion that waited has
-    answers that are not final before it."""
+    """Every committed final result: how many, how many of the wanted ids have exactly one and were promoted by it, bytes of values. A
+    promotion that waited has answers that are not final before it."""
     consumer = reader(brokers, **{"fetch.wait.max.ms": 50, "enable.partition.eof": True})
-    counts = dict.fromkeys(wanted, 0)
+    counts, promoted = dict.fromkeys(wanted, 0), set()
     ends = {}
     for partition in range(partitions):
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
@@ -149,5 +150,7 @@ def read_results(brokers, topic, partitions, wanted):
                 name = found.decode()
                 if name in counts:
                     counts[name] += 1
+                    if PROMOTED in value:
+                        promoted.add(name)
     consumer.close()
-    return records, sum(1 for n in counts.values() if n == 1), size
+    return records, sum(1 for name in promoted if counts[name] == 1), size
