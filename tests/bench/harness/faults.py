@@ -1,5 +1,6 @@
 """How long a shard gives no answer when its lane, or its lane's host, is killed under a steady load."""
 import collections
+import math
 import os
 import signal
 import threading
@@ -126,55 +127,63 @@ def _longest_wait(world, traffic, lost, since, seconds):
 
 def _kill_lanes(bench, world, traffic):
     waits = []
-    worker = world.sluice.start()
-    for _ in range(bench.rounds(2, 6)):
-        _wait_owned(world, world.sluice.lanes)
-        before = _shards(world)
-        lane = max(pid for pid in process.family(worker.pid) if pid != worker.pid)
-        since = time.monotonic()
-        os.kill(lane, signal.SIGKILL)
+    with world.sluice.start().kept() as worker:
+        for _ in range(bench.rounds(2, 6)):
+            _wait_owned(world, world.sluice.lanes)
+            before = _shards(world)
+            lane = max(pid for pid in process.family(worker.pid) if pid != worker.pid)
+            since = time.monotonic()
+            os.kill(lane, signal.SIGKILL)
 
-        def taken_over():
-            """Its restart takes its shards over, which counts their epochs up; nobody else's."""
-            moved = [shard for shard, (epoch, *_) in _shards(world).items() if epoch != before[shard][0]]
-            return moved if len(moved) >= world.topics.partitions // world.sluice.lanes else []
+            def taken_over():
+                """Its restart takes its shards over, which counts their epochs up; nobody else's."""
+                moved = [shard for shard, (epoch, *_) in _shards(world).items() if epoch != before[shard][0]]
+                return moved if len(moved) >= world.topics.partitions // world.sluice.lanes else []
 
-        waits.append(_longest_wait(world, traffic, taken_over, since, 60))
-        bench.say(f"a lane was killed: each of its {len(taken_over())} shards had a result within {waits[-1]:.2f} s")
-    worker.stop()
-    return waits
+            waits.append(_longest_wait(world, traffic, taken_over, since, 60))
+            bench.say(f"a lane was killed: each of its {len(taken_over())} shards had a result within {waits[-1]:.2f} s")
+    return waits, worker.exit_status
 
 
 def _lose_host(bench, world, traffic):
     """Of two workers in one group one is killed with all its lanes, and is not started again."""
     group = {"SLUICE_WORKER_GROUP": f"hosts-{uuid.uuid4().hex[:8]}"}
-    first = world.sluice.start(**group)
-    lanes = set(_wait_owned(world, world.sluice.lanes).values())
-    second = world.sluice.start(**group)
-    owners = _wait_owned(world, 2 * world.sluice.lanes)
-    lost = [shard for shard, owner in owners.items() if owner in lanes]
-    since = time.monotonic()
-    os.killpg(first.pid, signal.SIGKILL)
-    wait = _longest_wait(world, traffic, lambda: lost, since, SESSION_TIMEOUT + 60)
-    bench.say(f"a host was lost: each of its {len(lost)} shards had a result within {wait:.2f} s")
-    first.ended()
-    second.stop()
-    return wait
+    with world.sluice.start(**group).kept() as first:
+        lanes = set(_wait_owned(world, world.sluice.lanes).values())
+        with world.sluice.start(**group).kept() as second:
+            owners = _wait_owned(world, 2 * world.sluice.lanes)
+            lost = [shard for shard, owner in owners.items() if owner in lanes]
+            since = time.monotonic()
+            os.killpg(first.pid, signal.SIGKILL)
+            wait = _longest_wait(world, traffic, lambda: lost, since, SESSION_TIMEOUT + 60)
+            bench.say(f"a host was lost: each of its {len(lost)} shards had a result within {wait:.2f} s")
+    return wait, second.exit_status
+
+
+def _all_faults(bench, world, traffic):
+    """How long each lane and each host was missed; nothing where not all was answered, or a worker ended in an error."""
+    waits, status = _kill_lanes(bench, world, traffic)
+    losses, statuses = zip(*[_lose_host(bench, world, traffic) for _ in range(bench.rounds(1, 3))])
+    with world.sluice.start().kept() as last:  # answers what is left
+        _wait_owned(world, world.sluice.lanes)
+        result = traffic.end()
+    statuses = [status, *statuses, last.exit_status]
+    result |= {"complete": result["complete"] and not any(statuses), "exit_statuses": statuses}
+    if not bench.check(result, "killed lanes and a lost host")["complete"]:
+        return [math.nan for _ in waits], [math.nan for _ in losses]
+    return waits, losses
 
 
 def faults(bench):
     world = bench.world("bench.kill.", n=1000)
     world.sluice.database = world.sluice.prepared
     world.new_topics(world.topics.results, world.topics.dead_letter)
-    rows = []
     traffic = Traffic(world, world.slice())
-    waits = _kill_lanes(bench, world, traffic)
-    rows.append(Row("kill -9 of a lane to the next result of its shards", "a second", waits, ("<=", KILL_REACH), "s"))
-    losses = [_lose_host(bench, world, traffic) for _ in range(bench.rounds(1, 3))]
-    rows.append(Row("loss of a host to the next result of its shards", "the session timeout, and 1 s", losses, ("<=", SESSION_TIMEOUT + 1), "s"))
-    last = world.sluice.start()  # answers what is left
-    _wait_owned(world, world.sluice.lanes)
-    bench.check(traffic.end(), "killed lanes and a lost host")
-    last.stop()
+    try:
+        waits, losses = _all_faults(bench, world, traffic)
+    finally:
+        traffic.ending.set()
     world.close()
-    return rows
+    return [Row("kill -9 of a lane to the next result of its shards", "a second", waits, ("<=", KILL_REACH), "s"),
+            Row("loss of a host to the next result of its shards", "the session timeout, and 1 s", losses,
+                ("<=", SESSION_TIMEOUT + 1), "s")]

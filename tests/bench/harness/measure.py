@@ -1,7 +1,10 @@
 """One measured run of one program."""
+import math
 import time
 
 from . import kafka, process
+
+POLL, POLL_A_PARTITION = 0.02, 0.0002  # seconds between two looks at the results' files: of 512 partitions a tenth
 
 
 class Usage:
@@ -17,8 +20,8 @@ class Usage:
 def _watch(servers, program, growth, topics, n, limit):
     """Follows a run to its end: [(time, bytes of results)], the servers' usage at the last result, peaks of memory."""
     start = time.monotonic()
-    series, usage, peaks = [(start, growth.bytes())], None, (0, 0, 0)
-    counted = next_memory = start
+    series, usage = [(start, growth.bytes())], None
+    counted, pause = start, max(POLL, topics.partitions * POLL_A_PARTITION)
     while time.monotonic() - start < limit:
         now, size = time.monotonic(), growth.bytes()
         if size > series[-1][1]:
@@ -30,12 +33,10 @@ def _watch(servers, program, growth, topics, n, limit):
             if kafka.stable_offsets(servers.brokers, topics.results, topics.partitions) >= n:
                 break
             time.sleep(0.2)
-        if now >= next_memory:
-            peaks, next_memory = tuple(map(max, peaks, process.memory(program.pid))), now + 0.5
         if program.ended():
             break
-        time.sleep(0.02)
-    return series, usage, peaks
+        time.sleep(pause)
+    return series, usage, process.peaks(program.pid)
 
 
 def _steady(series, n):
@@ -56,22 +57,22 @@ def throughput(servers, under_test, workload, topics, limit=180):
     start = time.monotonic()
     program = under_test.start()
     try:
-        series, usage, (rss, pss, below) = _watch(servers, program, growth, topics, n, limit)
+        series, usage, (own, below) = _watch(servers, program, growth, topics, n, limit)
         wal, stored = servers.wal() - wal, servers.kafka_bytes() - stored
     finally:
         user, system = program.stop()
-    records, exact, size = kafka.read_results(servers.brokers, topics.results, topics.partitions,
-                                              workload.identities())
+    records, exact, size = kafka.read_results(servers.brokers, topics.results, topics.partitions, workload.identities())
     postgres, broker = (usage or Usage(servers)).since(before)
     wall = series[-1][0] - start
     return {
-        "program": under_test.name, "complete": records == n and exact == n, "results": records, "exactly_once": exact,
-        "per_second": n / wall if records else 0, "steady_per_second": _steady(series, n), "wall": wall,
-        "first": series[min(1, len(series) - 1)][0] - start,
-        "worker_cpu": (user + system) * scale, "worker_user": user * scale, "worker_system": system * scale,
-        "postgres_cpu": postgres * scale, "broker_cpu": broker * scale, "all_cpu": (user + system + postgres + broker) * scale,
-        "wal": wal / n, "kafka": stored / n, "result_bytes": size / max(records, 1), "rss": rss, "pss": pss,
-        "rss_lane": (below or rss) / under_test.lanes,  # where lanes are processes, the one above them is not counted
+        "program": under_test.name, "complete": records == exact == n and program.exit_status == 0, "results": records,
+        "exactly_once": exact, "exit_status": program.exit_status,
+        "per_second": n / wall if records else math.nan, "steady_per_second": _steady(series, n),
+        "worker_cpu": (user + system) * scale, "postgres_cpu": postgres * scale, "broker_cpu": broker * scale,
+        "all_cpu": (user + system + postgres + broker) * scale,
+        "wal": wal / n, "kafka": stored / n, "result_bytes": size / max(records, 1), "rss": own + sum(below),
+        # Where lanes are processes, the one above them is not counted.
+        "rss_lane": sum(below) / len(below) if below else own / under_test.lanes,
     }
 
 
@@ -95,15 +96,14 @@ def latency(servers, under_test, workload, topics, warm=20, gap=0.05, patience=3
                 lost += 1
             sender.poll(0)
             time.sleep(max(0.0, gap - (time.perf_counter() - start)))
-        rss, pss, _ = process.memory(program.pid)
     finally:
         program.stop()
         reader.close()
     took.sort()
     records, exact, _ = kafka.read_results(servers.brokers, topics.results, topics.partitions, workload.identities())
-    complete = lost == 0 and records == exact == workload.n
-    return {"program": under_test.name, "complete": complete, "lost": lost, "n": len(took), "samples": took, "p50": quantile(took, .5),
-            "p90": quantile(took, .9), "p99": quantile(took, .99), "idle_rss": rss, "idle_pss": pss}
+    complete = lost == 0 and records == exact == workload.n and program.exit_status == 0
+    return {"program": under_test.name, "complete": complete, "lost": lost, "exit_status": program.exit_status, "n": len(took),
+            "p50": quantile(took, .5), "p90": quantile(took, .9), "p99": quantile(took, .99)}
 
 
 def await_result(reader, identity, until):
@@ -115,4 +115,4 @@ def await_result(reader, identity, until):
 
 
 def quantile(ordered, share):
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan

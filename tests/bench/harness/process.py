@@ -1,4 +1,5 @@
 """Processes: start and stop them, and what they and their descendants have used."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -43,22 +44,16 @@ def cpu(pid):
     return sum(own + reaped for _, own, reaped in family(pid).values())
 
 
-def memory(pid):
-    """Resident memory of a process and its descendants in MiB: RSS, PSS (shared pages counted once), RSS of the descendants."""
-    sums = {"Rss:": 0, "Pss:": 0}
-    below = 0
+def peaks(pid):
+    """MiB that each process had resident at its largest: of pid itself, and a list of its descendants'."""
+    found = {}
     for member in family(pid):
         try:
-            with open(f"/proc/{member}/smaps_rollup", encoding="ascii") as file:
-                for line in file:
-                    words = line.split()
-                    if words[0] in sums:
-                        sums[words[0]] += int(words[1])
-                    if words[0] == "Rss:" and member != pid:
-                        below += int(words[1])
+            with open(f"/proc/{member}/status", encoding="ascii", errors="replace") as file:
+                found[member] = next((int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM:")), 0)
         except OSError:
-            pass
-    return sums["Rss:"] / 1024, sums["Pss:"] / 1024, below / 1024
+            pass  # just ended
+    return found.pop(pid, 0), list(found.values())
 
 
 class Program:
@@ -81,6 +76,19 @@ class Program:
 
     def ended(self):
         return self._reap(os.WNOHANG)
+
+    @property
+    def exit_status(self):
+        """Once it has ended: not 0 when it failed, or was killed."""
+        return self.process.returncode
+
+    @contextlib.contextmanager
+    def kept(self):
+        """Ends it when the block is left, however that happens."""
+        try:
+            yield self
+        finally:
+            self.stop()
 
     def stop(self, seconds=20):
         """Ends it and returns its user and system CPU seconds, its children's included."""

@@ -112,6 +112,8 @@ class Sluice:
         finally:
             program.stop()
         self.servers.sql("VACUUM (FREEZE, ANALYZE)", self.prepared)
+        if program.exit_status:
+            raise RuntimeError(f"the worker that verified the releases ended with {program.exit_status}; see {self.work / 'sluice.log'}")
 
     def reset(self):
         """Back to what was prepared, but for the topics."""
