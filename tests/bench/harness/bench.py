@@ -1,4 +1,5 @@
 """What all sections of a benchmark share: the servers, the programs, the sizes, and the worlds that Sluice is measured in."""
+import math
 import time
 
 from . import kafka, measure, programs, workload
@@ -29,11 +30,18 @@ class Bench:
         return World(self, prefix, **options)
 
     def check(self, result, what):
-        """A benchmark of a wrong program proves nothing: a run that is not complete is told at the end."""
+        """A benchmark of a wrong program proves nothing: a run that is not complete is told at the end, and has no figures."""
         if not result["complete"]:
             self.failures.append(f"{what}: {result}")
             self.say(f"NOT COMPLETE: {what}: {result}")
+            result.update({key: math.nan for key, value in result.items() if isinstance(value, float)})
         return result
+
+    def audit(self, peer, result, load):
+        """What a peer's tables have wrong makes its run an incomplete one."""
+        wrong = peer.wrong(load)
+        if wrong:
+            result |= {"complete": False, "wrong": wrong}
 
     def tell(self, what, result):
         self.say(f"{what:30} {result['per_second']:8.0f}/s (steady {result['steady_per_second']:.0f})  CPU s a 100,000: worker "

@@ -14,7 +14,8 @@ from .table import Row, ratios
 FILL = """
 SET search_path = sluice; SET synchronous_commit = off; SET work_mem = '256MB';
 SELECT seen_periods(now());
-INSERT INTO ledger (sequence, at, kafka_offset, control_version, shard, engine, kind, topic, input_digest, decision_digest, hash, input, decision)
+INSERT INTO ledger (sequence, at, kafka_offset, control_version, shard, engine, kind, topic, input_digest, decision_digest, hash, input,
+                    decision)
 SELECT g, now() - interval '1 day', g, 1, s, 1, 2, 2, sha256(int8send(g)), sha256(int8send(-g)), sha256(int8send(g * 8 + s)),
        convert_to(repeat('i', 336), 'UTF8'), convert_to(repeat('d', {decision}), 'UTF8')
 FROM generate_series(0, {shards} - 1) AS s, generate_series(1, {rows} / {shards}) AS g;
@@ -25,7 +26,8 @@ INSERT INTO promotion (opened_sequence, answered_sequence, decided_sequence, ope
 SELECT g / {shards} + 1, g / {shards} + 1, g / {shards} + 1, now(), now() + interval '7 days', g % {shards}, 1, 2, gen_random_uuid(),
        'org/proj-' || g % 1000, encode(sha224(int8send(g)), 'hex'), 'dev', 'alice@example.com', '/ci/x', g::text
 FROM generate_series(0, {keys} - 1) AS g;
-UPDATE shard SET sequence = {rows} / {shards}, results_settled = {rows} / {shards}, head_hash = sha256(int8send({rows} / {shards} * 8 + shard));
+UPDATE shard SET sequence = {rows} / {shards}, results_settled = {rows} / {shards},
+                 head_hash = sha256(int8send({rows} / {shards} * 8 + shard));
 """
 
 
@@ -35,10 +37,12 @@ ROW_BYTES = 6000  # of disk for each ledger row, with all that comes with it
 def full_tables(bench):
     rows, keys = (1_000_000, 500_000) if bench.quick else (10_000_000, 5_000_000)
     rounds = bench.rounds(2, 3)
+    row = Row(f"promotions/s with {rows:,} ledger rows and {keys:,} dedup keys", "itself on empty tables", [], (">=", 0.9))
     room = shutil.disk_usage(bench.work).free
     if room < rows * ROW_BYTES:
-        bench.say(f"left out: {rows:,} ledger rows need {rows * ROW_BYTES // 10**9} GB of disk, and {room // 10**9} are free in {bench.work}")
-        return []
+        bench.say(f"left out: {rows:,} ledger rows need {rows * ROW_BYTES // 10**9} GB of disk, and "
+                  f"{room // 10**9} are free in {bench.work}")
+        return [row]
 
     def fill(world):
         bench.say(f"filling {rows:,} ledger rows and {keys:,} dedup keys ...")
@@ -53,8 +57,8 @@ def full_tables(bench):
         results["empty"].append(empty.run_on("empty tables"))
     full.close()
     empty.close()
-    return [Row(f"promotions/s with {rows:,} ledger rows and {keys:,} dedup keys", "itself on empty tables",
-                ratios(results["full"], results["empty"], "per_second"), (">=", 0.9))]
+    row.values = ratios(results["full"], results["empty"], "per_second")
+    return [row]
 
 
 def curves(bench):
@@ -80,8 +84,8 @@ def curves(bench):
                 results[name].append(world.run_on(name, lanes=lanes))
     for world in {id(world): world for _, world, *_ in points}.values():
         world.close()
-    return [Row(f"promotions/s with {name}", "itself, 2 lanes, 8 shards, 1,000 projects", ratios(results[name], results["base"], "steady_per_second"),
-                reach) for name, _, _, reach in points]
+    return [Row(f"promotions/s with {name}", "itself, 2 lanes, 8 shards, 1,000 projects",
+                ratios(results[name], results["base"], "steady_per_second"), reach) for name, _, _, reach in points]
 
 
 def push_images(bench, repository, n):

@@ -38,9 +38,8 @@ def latency(bench):
     rounds = bench.rounds(1, 3)
     world = bench.world("bench.lat.", n=samples + 20)
     load = world.slice()
-    go = None
-    if bench.tools.go:
-        go = programs.Peer("Go peer", bench.servers, world.topics, bench.work, [str(bench.tools.go)], 4, LANES=4, BATCH=2000, WRITE="copy")
+    go = programs.go_peer(bench, world.topics) if bench.tools.go else None
+    if go:
         go.prepare(load)
     results = {"Go peer": [], "sluice": [], "bare": []}
     for _ in range(rounds):
@@ -48,6 +47,8 @@ def latency(bench):
             program.reset()
             world.new_topics(world.topics.requests, world.topics.results, world.topics.dead_letter)
             results[program.name].append(measure.latency(bench.servers, program, load, world.topics))
+            if program is go:
+                bench.audit(go, results[go.name][-1], load)
         world.new_topics(world.topics.results, world.topics.dead_letter)
         results["bare"].append(_bare(bench, world.topics, samples))
         for name, runs in results.items():

@@ -56,7 +56,8 @@ def free_port():
 
 
 def bare_environment():
-    return {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "KAFKA_", "GITHUB_", "GITLAB_", "CI", "PG"))}
+    ours = ("SLUICE_", "KAFKA_", "GITHUB_", "GITLAB_", "CI", "PG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 class Sluice:
@@ -111,9 +112,9 @@ class Sluice:
                 verified = self.servers.sql("SELECT count(*) FROM sluice.release", self.prepared, fetch=True)[0][0]
         finally:
             program.stop()
-        self.servers.sql("VACUUM (FREEZE, ANALYZE)", self.prepared)
         if program.exit_status:
             raise RuntimeError(f"the worker that verified the releases ended with {program.exit_status}; see {self.work / 'sluice.log'}")
+        self.servers.sql("VACUUM (FREEZE, ANALYZE)", self.prepared)
 
     def reset(self):
         """Back to what was prepared, but for the topics."""
@@ -126,6 +127,13 @@ class Sluice:
 
     def make_topics(self):
         self.command(self.prepared, "topics", "create")
+
+
+GO = {"LANES": 4, "BATCH": 2000, "WRITE": "copy"}  # the Go peer's settings
+
+
+def go_peer(bench, topics):
+    return Peer("Go peer", bench.servers, topics, bench.work, [str(bench.tools.go)], GO["LANES"], **GO)
 
 
 class Peer:
@@ -146,6 +154,15 @@ class Peer:
 
     def reset(self):
         self.servers.psql(self.database, BENCH / "sql/schema.sql")
+
+    def wrong(self, workload):
+        """What the tables that a run has left behind should not say, in words; empty when all is right."""
+        names = ("ledger", "dedup", "promoted", "environments", "position", "broken_links", "heads_match")
+        found = dict(zip(names, self.servers.sql((BENCH / "sql/check.sql").read_text(), self.database, fetch=True)[0]))
+        projects = len({project for project, _ in workload.releases()})
+        expected = dict.fromkeys(("ledger", "dedup", "promoted", "position"), workload.n) | {
+            "environments": projects, "broken_links": 0, "heads_match": True}
+        return ", ".join(f"{name} is {found[name]}, not {value}" for name, value in expected.items() if found[name] != value)
 
     def retire(self):
         self.servers.sql("DROP TABLE IF EXISTS peer.shard, peer.ledger, peer.dedup, peer.promotion, peer.environment", self.database)
