@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from harness import backlog, faults, growth, latency, race, table
+from harness import backlog, faults, growth, latency, programs, race, table
 from harness.bench import LANES, Bench
 from harness.servers import REPOSITORY, Servers
 from harness.tools import Tools
@@ -35,18 +35,25 @@ def arguments():
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    options.settings = dict(one.split("=", 1) for one in options.set if "=" in one)
+    bad = [one for one in options.set if not one.partition("=")[0] or "=" not in one]
+    if bad:
+        parser.error(f"--set takes NAME=VALUE, not {', '.join(bad)}")
+    options.settings = dict(one.split("=", 1) for one in options.set)
     return options
 
 
 def configuration(options, bench):
     cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name")), "?")
     print(f"\nThis machine: {os.cpu_count()} x {cpu}; Kafka and PostgreSQL of deploy/, on it too, fsync and synchronous_commit on.")
-    print(f"Sluice: {LANES} lanes, its defaults else{''.join(' ' + one for one in options.set)}. Go peer: 4 lanes, batches of 2,000, "
-          "binary COPY. Node peer: 1 process, binary COPY.")
+    print(f"Sluice: {LANES} lanes, its defaults else{''.join(' ' + one for one in options.set)}. Go peer: "
+          f"{programs.GO['LANES']} lanes, batches of {programs.GO['BATCH']:,}, binary COPY. Node peer: 1 process, binary COPY.")
     print("The value is the median of the rounds, low and high are their extremes. A ratio is taken within a round.")
     for name, why in bench.tools.missing.items():
         print(f"Without the {name} peer: {why}")
+
+
+def _table(options, found):
+    return [row for name in options.sections for row in found.get(name, ())]
 
 
 def main():
@@ -60,7 +67,7 @@ def main():
     work.chmod(0o711)  # the server of Postgres is another user when this one is root
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     builder = concurrent.futures.ThreadPoolExecutor(1)
-    servers, rows, failed = None, [], []
+    servers, found, failed = None, {}, []
     try:
         tools = builder.submit(Tools, say)
         if not options.quick:
@@ -70,18 +77,18 @@ def main():
         sections = options.sections
         if options.quick:
             sections = [name for name in WITHOUT_PEERS if name in sections] + [name for name in sections if name not in WITHOUT_PEERS]
-        found = {}
         for name in sections:
             say(f"---- {name}")
             found[name] = SECTIONS[name](bench)
-        rows = [row for name in options.sections for row in found[name]]
+            if options.json:  # also when a later one raises
+                table.save(_table(options, found), options.json)
         failed = bench.failures
         configuration(options, bench)
-        print("\n" + table.render(rows))
-        if options.json:
-            table.save(rows, options.json)
+        print("\n" + table.render(_table(options, found)))
     except Exception:  # pylint: disable=broad-except
         traceback.print_exc()
+        if found:
+            print("\nWhat was measured before that:\n" + table.render(_table(options, found)), flush=True)
         for log in sorted(work.glob("*.log")):
             print(f"---- the end of {log.name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
         return 2
