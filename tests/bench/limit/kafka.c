@@ -1,23 +1,69 @@
 /*
  * What Kafka costs at least: librdkafka alone, with the workload's requests and results of the same size.
  *
- *   kafka brokers=HOST:PORT prefix=bench. n=200000 batch=2000 size=800 headers=160 partitions=8 kilobytes=5120
+ *   kafka brokers=HOST:PORT prefix=bench. n=200000 batch=560 size=800 headers=160 partitions=8
  *
  * Reads n records of <prefix>requests and publishes as many results to <prefix>results, `batch` a transaction, in two
- * transactional producers that take turns. Prints one line of key=value; CPU seconds are per 100,000 records.
+ * transactional producers that take turns. Its clients are set as a lane's are. Prints one line of key=value; CPU seconds are per
+ * 100,000 records.
  */
 #define _GNU_SOURCE
 #include "common.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
 enum { PRODUCERS = 2, WAIT_MS = 20000 };
+enum { QUEUED_RECORDS = 300, QUEUED_BYTES = 512 * 1024, RECORD_OVERHEAD = 64, WAKE_MS = 1 };
+
+struct setting {
+    const char *name, *value;
+};
+
+/* These are a lane's: see common/kafka_client.c, KAFKA_ROLE_INPUT and KAFKA_ROLE_OUTPUT. */
+static const struct setting common_settings[] = {
+    {"socket.nagle.disable", "true"},
+    {"socket.keepalive.enable", "true"},
+};
+static const struct setting consumer_settings[] = {
+    {"group.id", "limit"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"},
+    {"isolation.level", "read_committed"},
+    {"enable.partition.eof", "true"},
+    {"check.crcs", "true"},
+    {"fetch.error.backoff.ms", "100"},
+    {"queued.max.messages.kbytes", "512"}, /* QUEUED_BYTES */
+    {"queued.min.messages", "300"},        /* QUEUED_RECORDS */
+    {"fetch.message.max.bytes", "16384"},
+    {"fetch.max.bytes", "1048576"},
+};
+static const struct setting producer_settings[] = {
+    {"enable.idempotence", "true"},
+    {"acks", "all"},
+    {"linger.ms", "5"},
+    {"queue.buffering.max.kbytes", "4608"},
+    {"batch.num.messages", "10000"},
+    {"batch.size", "4194304"},
+    {"message.max.bytes", "4194304"},
+    {"transaction.timeout.ms", "10000"},
+};
 
 static void set(rd_kafka_conf_t *configuration, const char *key, const char *value) {
     char error[512];
     if (rd_kafka_conf_set(configuration, key, value, error, sizeof error)) die(key, error);
+}
+
+static rd_kafka_conf_t *make_configuration(const struct options *options, const struct setting *settings, size_t count) {
+    rd_kafka_conf_t *configuration = rd_kafka_conf_new();
+    set(configuration, "bootstrap.servers", option(options, "brokers", "127.0.0.1:9092"));
+    for (size_t i = 0; i < sizeof common_settings / sizeof *common_settings; i++)
+        set(configuration, common_settings[i].name, common_settings[i].value);
+    for (size_t i = 0; i < count; i++) set(configuration, settings[i].name, settings[i].value);
+    return configuration;
 }
 
 static void must(rd_kafka_error_t *error, const char *what) {
@@ -42,13 +88,9 @@ static rd_kafka_t *make(rd_kafka_type_t type, rd_kafka_conf_t *configuration) {
 static rd_kafka_t *make_producer(const struct options *options, int number, const char *topic) {
     char id[64];
     (void)snprintf(id, sizeof id, "limit-%d-%ld-%d", getpid(), (long)time(NULL), number);
-    rd_kafka_conf_t *configuration = rd_kafka_conf_new();
-    set(configuration, "bootstrap.servers", option(options, "brokers", "127.0.0.1:9092"));
+    rd_kafka_conf_t *configuration =
+        make_configuration(options, producer_settings, sizeof producer_settings / sizeof *producer_settings);
     set(configuration, "transactional.id", id);
-    set(configuration, "linger.ms", "5");
-    set(configuration, "socket.nagle.disable", "true");
-    set(configuration, "batch.num.messages", "10000");
-    set(configuration, "queue.buffering.max.kbytes", "4096");
     rd_kafka_conf_set_dr_msg_cb(configuration, delivered);
     rd_kafka_t *producer = make(RD_KAFKA_PRODUCER, configuration);
     must(rd_kafka_init_transactions(producer, WAIT_MS), "init_transactions");
@@ -61,16 +103,8 @@ static rd_kafka_t *make_producer(const struct options *options, int number, cons
 }
 
 static rd_kafka_t *make_consumer(const struct options *options, const char *topic, int partitions) {
-    rd_kafka_conf_t *configuration = rd_kafka_conf_new();
-    set(configuration, "bootstrap.servers", option(options, "brokers", "127.0.0.1:9092"));
-    set(configuration, "group.id", "limit");
-    set(configuration, "enable.auto.commit", "false");
-    set(configuration, "enable.auto.offset.store", "false");
-    set(configuration, "auto.offset.reset", "earliest");
-    set(configuration, "check.crcs", "true");
-    set(configuration, "queued.max.messages.kbytes", option(options, "kilobytes", "5120")); /* these three as a lane has them */
-    set(configuration, "fetch.message.max.bytes", "262144");
-    set(configuration, "fetch.max.bytes", "1048576");
+    rd_kafka_conf_t *configuration =
+        make_configuration(options, consumer_settings, sizeof consumer_settings / sizeof *consumer_settings);
     rd_kafka_t *consumer = make(RD_KAFKA_CONSUMER, configuration);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
     for (int partition = 0; partition < partitions; partition++)
@@ -78,6 +112,41 @@ static rd_kafka_t *make_consumer(const struct options *options, const char *topi
     if (rd_kafka_assign(consumer, list)) die(topic, "cannot be read");
     rd_kafka_topic_partition_list_destroy(list);
     return consumer;
+}
+
+/* What a lane does too (worker/input_kafka.c, wake_fetchers): a broker's thread that has found the queue full looks at it again
+ * after a second, or when something is asked. */
+struct hunger {
+    size_t bytes; /* taken since it was last asked */
+    bool was_full;
+};
+
+static void wake_fetchers(struct hunger *hunger, rd_kafka_t *consumer, rd_kafka_queue_t *queue, const char *topic,
+                          int partitions) {
+    if ((hunger->bytes < QUEUED_BYTES / 4 * 3 && !hunger->was_full) || rd_kafka_queue_length(queue)) return;
+    *hunger = (struct hunger){0};
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(partitions);
+    for (int partition = 0; partition < partitions; partition++)
+        rd_kafka_topic_partition_list_add(asked, topic, partition)->offset = RD_KAFKA_OFFSET_END;
+    (void)rd_kafka_offsets_for_times(consumer, asked, WAKE_MS);
+    rd_kafka_topic_partition_list_destroy(asked);
+}
+
+/* Takes at most `most` records; the number of them. */
+static int take(struct hunger *hunger, rd_kafka_queue_t *queue, rd_kafka_message_t **messages, int most) {
+    ssize_t got = rd_kafka_consume_batch_queue(queue, 20, messages, (size_t)most);
+    if (got > 0 && (size_t)got + rd_kafka_queue_length(queue) >= QUEUED_RECORDS) hunger->was_full = true;
+    int taken = 0;
+    for (ssize_t i = 0; i < got; i++) {
+        if (!messages[i]->err) {
+            hunger->bytes += messages[i]->len + messages[i]->key_len + RECORD_OVERHEAD;
+            taken++;
+        } else if (messages[i]->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            die("consume", rd_kafka_message_errstr(messages[i]));
+        }
+        rd_kafka_message_destroy(messages[i]);
+    }
+    return taken;
 }
 
 /* Four headers of what the result says in its head, so many bytes in all. */
@@ -120,7 +189,7 @@ static char *text_of(size_t n) {
 
 int main(int argc, char **argv) {
     struct options options = {argc - 1, argv + 1};
-    int n = option_number(&options, "n", 200000), batch = option_number(&options, "batch", 2000);
+    int n = option_number(&options, "n", 200000), batch = option_number(&options, "batch", 560);
     int partitions = option_number(&options, "partitions", 8), turn = 0, read = 0, published = 0;
     char requests[128], results[128];
     (void)snprintf(requests, sizeof requests, "%srequests", option(&options, "prefix", "bench."));
@@ -135,13 +204,12 @@ int main(int argc, char **argv) {
     double cpu = own_cpu(), start = seconds(), last = start;
     rd_kafka_t *consumer = make_consumer(&options, requests, partitions);
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
+    struct hunger hunger = {0};
     while (published < n && seconds() - last < 20) {
-        ssize_t got = rd_kafka_consume_batch_queue(queue, 20, messages, (size_t)batch);
-        for (ssize_t i = 0; i < got; i++) {
-            if (!messages[i]->err && read < n) read++;
-            rd_kafka_message_destroy(messages[i]);
-        }
-        if (read == published || (read - published < batch && read < n)) continue;
+        int wanted = n - published < batch ? n - published : batch;
+        wake_fetchers(&hunger, consumer, queue, requests, partitions);
+        read += take(&hunger, queue, messages, wanted - (read - published));
+        if (read - published < wanted) continue;
         publish(producers[turn], results, published, read - published, &result, partitions);
         turn = (turn + 1) % PRODUCERS;
         published = read;
