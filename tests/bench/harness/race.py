@@ -97,7 +97,7 @@ def _rows(results, limits, n):
     if go:
         rows += [Row(speed, "Go peer", ratios(mine, go, "per_second"), (">=", 1.3)),
                  Row("worker CPU a promotion", "Go peer", ratios(mine, go, "worker_cpu"), ("<=", 0.75))]
-    rows.append(Row("worker CPU s a 100,000, more than", "librdkafka alone, and the peers' rows with Sluice's input and decision",
+    rows.append(Row("worker CPU a 100,000, more than", "librdkafka alone, and the peers' rows with Sluice's input and decision",
                     [a["worker_cpu"] - b["client_cpu"] for a, b in zip(mine, limits)], ("<=", 0.35), "s"))
     if node:
         rows.append(Row(speed, "Node peer", ratios(mine, node, "per_second"), (">=", 5)))

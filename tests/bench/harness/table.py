@@ -33,7 +33,7 @@ class Row:
 
     def document(self):
         value, low, high = (None if figure is None else round(figure, 4) for figure in self.figures())
-        return {"measured": self.measured if self.unit == "x" else f"{self.measured}, {self.unit}", "against": self.against,
+        return {"measured": self.measured if self.unit == "x" else f"{self.measured} ({self.unit})", "against": self.against,
                 "value": value, "low": low, "high": high, "reach": f"{self.reach[0]} {self.reach[1]:g}" if self.reach else None,
                 "holds": self.holds(), "rounds": len(self.values), "rounds_counted": len(self.counted())}
 
