@@ -96,7 +96,7 @@ def main():
         if servers:
             servers.stop()
         shutil.rmtree(work, ignore_errors=True)
-    print(f"\n{len(failed)} of the runs did not answer each request exactly once:" if failed
+    print(f"\n{len(failed)} of the runs were not complete:" if failed
           else "\nEvery run answered each request exactly once.")
     for one in failed:
         print(f"  {one}")
