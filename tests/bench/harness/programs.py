@@ -129,7 +129,7 @@ class Sluice:
         self.command(self.prepared, "topics", "create")
 
 
-GO = {"LANES": 4, "BATCH": 2000, "WRITE": "copy"}  # the Go peer's settings
+GO = {"LANES": 2, "BATCH": 4000, "WRITE": "copy"}  # the Go peer's settings: those with which it is fastest; see README.md
 
 
 def go_peer(bench, topics):
