@@ -215,27 +215,39 @@ def java_hash(text):
     return value & 0x7FFFFFFF  # Utils.abs
 
 
-def coordinator_move(field, random):
-    """The broker that coordinates the transactions of a lane's producer goes, killed or in order."""
+def coordinator_move(kafka, random, topic, identity):
+    """The broker that coordinates what bears this identity goes, killed or in order; the one that takes over reads its partition."""
+    partition = java_hash(identity) % 4
+    node = wait("the coordinator's partition has a leader", lambda: kafka.leader(topic, partition), 60)
+    how = random.choice(("killed", "shut down"))
+    if how == "killed":
+        node.kill()
+    else:
+        node.stop()
+    try:
+        after = wait("another coordinator",
+                     lambda: (found := kafka.leader(topic, partition)) and found is not node and found, 90)
+        time.sleep(random.uniform(0, 2))
+    finally:
+        node.start()
+    return f"of partition {partition}, from broker {node.number} ({how}) to {after.number}"
+
+
+def transaction_coordinator_move(field, random):
+    """That of the transactions of a lane's producer."""
     kafka = field.servers.kafka
     with kafka.lock:
         identities = sorted({one for ids, in field.ask("SELECT fence_ids FROM shard") for one in ids})
         if not identities:
             raise NoEffect("no lane may write")
-        partition = java_hash(random.choice(identities)) % 4
-        node = wait("the coordinator's partition has a leader", lambda: kafka.leader("__transaction_state", partition), 60)
-        how = random.choice(("killed", "shut down"))
-        if how == "killed":
-            node.kill()
-        else:
-            node.stop()
-        try:
-            after = wait("another coordinator",
-                         lambda: (found := kafka.leader("__transaction_state", partition)) and found is not node and found, 90)
-            time.sleep(random.uniform(0, 2))
-        finally:
-            node.start()
-    return f"of partition {partition}, from broker {node.number} ({how}) to {after.number}"
+        return coordinator_move(kafka, random, "__transaction_state", random.choice(identities))
+
+
+def group_coordinator_move(field, random):
+    """That of the group which all workers are members of."""
+    kafka = field.servers.kafka
+    with kafka.lock:
+        return coordinator_move(kafka, random, "__consumer_offsets", field.sluice.group)
 
 
 # ---- Postgres ----
@@ -482,6 +494,7 @@ EVERYWHERE = {
     "registry-500": registry_answers("500 Internal Server Error"),
     "registry-429": registry_answers("429 Too Many Requests", "Retry-After: 1"),
 }
-THREE_BROKERS = {"controller-kill": controller_kill, "coordinator-move": coordinator_move}
+THREE_BROKERS = {"controller-kill": controller_kill, "group-coordinator-move": group_coordinator_move,
+                 "transaction-coordinator-move": transaction_coordinator_move}
 ON_LINKS = {f"{link} {mode}": link_fault(link, mode) for link in LINKS for mode in MODES}
 KINDS = EVERYWHERE | THREE_BROKERS | ON_LINKS

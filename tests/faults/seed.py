@@ -98,7 +98,7 @@ def inject(field, planned, outcome, started):
     except Exception:  # pylint: disable=broad-except
         said = "went wrong itself"
         outcome.problems.append(f"{planned.kind}: {traceback.format_exc()}")
-    outcome.say(f"+{planned.at:5.1f} to {time.monotonic() - started:5.1f} s  {planned.kind:27} {said}")
+    outcome.say(f"+{planned.at:5.1f} to {time.monotonic() - started:5.1f} s  {planned.kind:28} {said}")
 
 
 def storm(field, outcome, planned):
