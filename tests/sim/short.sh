@@ -1,7 +1,8 @@
 #!/bin/bash
 # time-limit: 420
 # time-limit-full: 3600
-# The simulator in short: seeds under the sanitizers and without, the same seed twice, and a few broken variants.
+# The simulator in short: seeds under the sanitizers and without, the same seed twice, a few broken variants, and whether the patches
+# of the others still apply.
 # It builds for itself, which counts; once everything is built it takes about a minute. In a full run 20,000 seeds and all variants.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +12,7 @@ variants=(no-fence one-cursor published-before-commit breaker-never-closes wake-
 last=1500
 if [ "${SLUICE_TESTS_FULL-no}" = yes ]; then variants=() last=20000; fi # none named: all
 number=0 failed=0
-echo "1..4"
+echo "1..5"
 
 check() { # name command...
     local name=$1 output
@@ -40,8 +41,18 @@ same_twice() {
     done
 }
 
+# As mutants.py applies them. Only a full run builds them all, and a change should not wait for that to learn which it has made stale.
+all_apply() {
+    local patch status=0
+    for patch in "$here"/mutants/*.patch; do
+        patch -p1 --dry-run --force --quiet --fuzz=0 <"$patch" || { echo "$patch does not apply any more"; status=1; }
+    done
+    return $status
+}
+
 check "500 seeds under the sanitizers break no invariant" "$root/build/asan/tests/sim/sluice-sim" --seeds 1-500
 check "other seeds, up to $last, break no invariant" "$fast" --seeds "501-$last"
 check "a seed gives the same run again, byte for byte" same_twice
+check "the patches of all broken variants apply" all_apply
 check "broken variants are found" /usr/bin/python3 "$here/mutants.py" "${variants[@]}"
 exit $failed
