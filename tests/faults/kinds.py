@@ -385,11 +385,18 @@ def disk_full_kafka(field, random):
 
 
 def disk_full_postgres(field, random):
+    """The disk of the primary, or of the standby that commits wait for."""
     postgres = field.servers.postgres
     with postgres.lock:
-        node = postgres.primary
+        node = random.choice((postgres.primary, postgres.standby))
+        stands_by = node is postgres.standby
         log = Log(node.folder / "server.log")
-        fill_until(node.disk, lambda: not node.running() or log.says("no space left"))
+
+        def hurt():
+            if stands_by:  # what it keeps of old segments would do for some time
+                postgres.primary.rows("SELECT pg_switch_wal()")
+            return not node.running() or log.says("no space left")
+        fill_until(node.disk, hurt)
         end = time.monotonic() + random.uniform(0.5, 4)
         while time.monotonic() < end:
             node.disk.fill()
@@ -397,7 +404,9 @@ def disk_full_postgres(field, random):
         ended = not node.running()
         node.disk.make_space()
         node.start()
-    return f"of {node.name}, which {'ended' if ended else 'went on'}"
+        if stands_by:
+            wait("the standby is synchronous again", postgres.synchronous, 60)
+    return f"of {node.name}, the {'standby' if stands_by else 'primary'}, which {'ended' if ended else 'went on'}"
 
 
 def push(field, seed):
