@@ -133,7 +133,7 @@ def events():
     yield record(STRUCTURED, event(REQUEST, dict(request, targetEnv="staging")), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, dict(request, more=1)), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, request), "@two\n@requests\n")
-    for subject in "other/shop", "a", "b", "acme/x", "acme/y":
+    for subject in "other/shop", "a", "b", "acme/x", "acme/z":  # the last one belongs on the other shard
         yield record(STRUCTURED, event(REQUEST, request, subject=subject), "@two\n@requests\n")
     yield record(STRUCTURED, event(REQUEST, request, subject="other/shop"), "@requests\n")
     yield record(STRUCTURED, event(REQUEST, request))
