@@ -200,6 +200,7 @@ void check_commit(const struct write *write) {
         uint64_t sequence = s->sequence, position[INPUT_TOPICS + 1];
         struct digest head = s->head;
         memcpy(position, s->position, sizeof position);
+        model_read_looks(&write->commit, b, write->knowledge);
         for (size_t k = 0; k < write->commit.row_count; k++)
             if (write->commit.rows[k].shard == b->shard) check_row(write, b, &write->commit.rows[k], position, &sequence, &head);
         model_read_all(b->shard);

@@ -9,7 +9,8 @@
  *    loss         a lost commit or a lost input is found, and its shard stops; no other ever stops
  *    poison       only a record on which lanes died is dead-lettered unread, and soon enough
  *    fold         the tables are what the ledger says
- *    timers       what could be decided is; what waits ends; a new control version wakes it
+ *    timers       what could be decided is; what waits ends; a new control version wakes it; it is answered again when its
+ *                 conditions have changed, and only then
  *    liveness     when the faults stop, everything comes to rest within a bounded time */
 #ifndef SIM_CHECK_H
 #define SIM_CHECK_H

@@ -36,6 +36,8 @@ struct m_promotion {
     uint32_t revision;
     uint64_t opened, answered, decided;
     instant expires_at;
+    int identity, content;   /* of its event */
+    struct slice conditions; /* as last answered */
 };
 
 static struct {
@@ -48,12 +50,23 @@ static struct {
     const struct m_promotion *superseded[SHARDS_MAX]; /* by the request whose row must come next */
 } model;
 
-void model_begin(void) { memset(&model, 0, sizeof model); }
+/* The commit that is being read, and which of its silent looks have been right before one of its rows, or behind the last. */
+static struct {
+    const struct commit *commit;
+    const struct commit_shard *shard;
+    const struct knowledge *knowledge;
+    bool right[EVENTS_MAX];
+} looks;
+
+void model_begin(void) {
+    memset(&model, 0, sizeof model);
+    looks.commit = NULL;
+}
 
 /* ---- what a row says ---- */
 
 struct decision {
-    struct slice code, outcome, would_be, promotion_id, environment, git_sha, project;
+    struct slice code, outcome, would_be, promotion_id, environment, git_sha, project, conditions;
     int64_t revision, original;
     instant expires_at;
     unsigned char id[STORE_KEY];
@@ -74,6 +87,7 @@ static bool read_decision(const struct ledger_row *row, struct decision *d) {
     d->environment = json_get_text(root, "environment");
     d->project = json_get_text(root, "project");
     d->git_sha = json_get_text(json_get(root, "release"), "gitSha");
+    d->conditions = conditions_read(json_get(root, "conditions"));
     const struct json *revision = json_get(root, "revision"), *original = json_get(root, "original");
     if (revision && !json_int64(revision, &d->revision)) return false;
     if (original && (!json_int64(json_get(original, "sequence"), &d->original) ||
@@ -101,13 +115,6 @@ struct wish {
     bool truth; /* the registries as they are now, whatever was told */
 };
 
-static enum registry_answer answer_to(const struct wish *wish, const struct artifact_facts *artifact) {
-    if (wish->truth) return registry_sim_truth(artifact->digest);
-    for (const struct told *told = wish->told; told; told = told->next)
-        if (slice_equal(told->digest, artifact->digest) && slice_is(told->host, host_name(artifact->host))) return told->answer;
-    return REGISTRY_NOT_ASKED;
-}
-
 static void weigh_artifact(const struct wish *wish, const struct policy_facts *policy, const struct artifact_facts *artifact,
                            bool *unmet, bool *failed) {
     if (artifact->host < 0) {
@@ -118,7 +125,7 @@ static void weigh_artifact(const struct wish *wish, const struct policy_facts *p
         *failed = true;
         return;
     }
-    switch (answer_to(wish, artifact)) {
+    switch (conditions_answer(wish->told, wish->truth, artifact)) {
     case REGISTRY_FOUND:
         return;
     case REGISTRY_MISSING:
@@ -133,7 +140,7 @@ static void weigh_artifact(const struct wish *wish, const struct policy_facts *p
 static void weigh_release(const struct wish *wish, const struct policy_facts *policy, bool *unmet, bool *failed) {
     const struct m_release *release = &model.releases[wish->project][wish->release];
     const struct release_facts *facts = release_facts(wish->project, wish->release, release->variant);
-    bool known = wish->project < 3 || (project_is_beta(wish->project) && policy->knows_beta);
+    bool known = conditions_know_project(policy, wish->project);
     bool allowed = project_is_beta(wish->project) ? policy->unsigned_beta : policy->unsigned_acme;
     *unmet |= !release->verified;
     if (!release->verified || !known) return;
@@ -151,18 +158,42 @@ static const char *expected(const struct wish *wish) {
     if (!policy) {
         unmet = true;
     } else {
-        bool known = wish->project < 3 || (project_is_beta(wish->project) && policy->knows_beta);
+        bool known = conditions_know_project(policy, wish->project);
         named = known && wish->environment < ENVIRONMENTS && policy->environments[wish->environment];
         failed |= !named;
-        bool gated =
-            named && wish->environment && policy->gated[wish->environment] && policy->environments[wish->environment - 1];
-        if (gated) unmet |= !model.promoted[wish->project][wish->release][wish->environment - 1];
+        if (named && conditions_are_gated(policy, wish->environment))
+            unmet |= !model.promoted[wish->project][wish->release][wish->environment - 1];
         weigh_release(wish, policy, &unmet, &failed);
     }
     if (named && environment->known && environment->release == wish->release && wish->expires_at > wish->now)
         return "promoted"; /* it is there already */
     if (wish->expires_at <= wish->now) return "expired";
     return failed ? "rejected" : unmet ? "waiting" : "promoted";
+}
+
+static struct slice conditions_of(const struct wish *wish) {
+    const struct m_release *release = &model.releases[wish->project][wish->release];
+    int before = wish->environment ? wish->environment - 1 : 0;
+    struct situation situation = {.project = wish->project,
+                                  .release = wish->release,
+                                  .environment = wish->environment,
+                                  .policy = policies_at(wish->version),
+                                  .build =
+                                      release->verified ? release_facts(wish->project, wish->release, release->variant) : NULL,
+                                  .is_signed = release->variant == 3,
+                                  .was_promoted_before = model.promoted[wish->project][wish->release][before],
+                                  .told = wish->told,
+                                  .truth = wish->truth};
+    return conditions_expected(&situation);
+}
+
+/* What a promotion is to be now: its outcome, and the conditions for it. */
+static void judge(const struct wish *wish, const struct ledger_row *row, const struct event *e, const struct decision *d) {
+    const char *outcome = expected(wish);
+    struct slice conditions = conditions_of(wish);
+    if (!slice_is(e && e->dry_run ? d->would_be : d->outcome, outcome)) wrong(row, e, outcome, d);
+    if (!slice_equal(d->conditions, conditions))
+        wrong(row, e, keep_print("of the conditions %.*s and not %.*s", SLICE_ARG(conditions), SLICE_ARG(d->conditions)).p, d);
 }
 
 /* ---- promotions ---- */
@@ -178,6 +209,7 @@ static void settle(struct m_promotion *p, const struct ledger_row *row, const st
     p->outcome = outcome_of(d->outcome);
     p->revision = (uint32_t)d->revision;
     p->answered = row->sequence;
+    p->conditions = d->conditions;
     if (p->outcome != PROMOTION_WAITING) p->decided = row->sequence;
     if (p->outcome != PROMOTION_PROMOTED) return;
     model.promoted[p->project][p->release][p->environment] = true;
@@ -196,6 +228,11 @@ static struct m_promotion *find_open(int project, int release, int environment) 
     return NULL;
 }
 
+static struct wish wish_of(const struct m_promotion *p) {
+    return (struct wish){
+        .project = p->project, .release = p->release, .environment = p->environment, .expires_at = p->expires_at};
+}
+
 /* A later answer of a promotion that waited: by a look at it, or by another request that takes its place. */
 static void read_later(const struct ledger_row *row, const struct knowledge *knowledge) {
     struct decision d;
@@ -212,20 +249,68 @@ static void read_later(const struct ledger_row *row, const struct knowledge *kno
     }
     if (d.revision != p->revision + 1) wrong(row, NULL, "the next revision", &d);
     if (d.expires_at != p->expires_at) wrong(row, NULL, "of the same limit", &d);
+    bool same = slice_equal(d.conditions, p->conditions);
     if (slice_is(d.outcome, "superseded")) {
         model.superseded[row->shard] = p;
+        if (!same) wrong(row, NULL, "of the conditions as last answered", &d);
     } else if (knowledge) {
-        struct wish wish = {.project = p->project,
-                            .release = p->release,
-                            .environment = p->environment,
-                            .expires_at = p->expires_at,
-                            .now = row->at,
-                            .version = row->control_version,
-                            .told = knowledge->told};
-        const char *what = expected(&wish);
-        if (!slice_is(d.outcome, what)) wrong(row, NULL, what, &d);
+        struct wish wish = wish_of(p);
+        wish.now = row->at;
+        wish.version = row->control_version;
+        wish.told = knowledge->told;
+        judge(&wish, row, NULL, &d);
     }
+    if (same && slice_is(d.outcome, "waiting"))
+        world_violate("timers", (int)row->shard, row->sequence, -1,
+                      "row %u-%llu says again that a promotion waits, with the conditions that were answered last", row->shard,
+                      (unsigned long long)row->sequence);
     settle(p, row, &d);
+}
+
+/* ---- looks that find nothing new ---- */
+
+static const struct m_promotion *find_opened(uint32_t shard, uint64_t opened) {
+    for (size_t i = 0; i < model.promotion_count; i++)
+        if (model.promotions[i].shard == shard && model.promotions[i].opened == opened) return &model.promotions[i];
+    return NULL;
+}
+
+static bool is_silent(const struct promotion_row *row) {
+    return row->shard == looks.shard->shard && row->outcome == PROMOTION_WAITING &&
+           row->answered_sequence <= looks.shard->sequence;
+}
+
+static void look(void) {
+    for (size_t i = 0; looks.commit && i < looks.commit->changed_count && i < EVENTS_MAX; i++) {
+        const struct promotion_row *row = &looks.commit->changed[i];
+        const struct m_promotion *p = is_silent(row) && !looks.right[i] ? find_opened(row->shard, row->opened_sequence) : NULL;
+        if (!p) continue;
+        struct wish wish = wish_of(p);
+        wish.now = looks.shard->now_at;
+        wish.version = looks.shard->control_version;
+        wish.told = looks.knowledge->told;
+        looks.right[i] = strcmp(expected(&wish), "waiting") == 0 && slice_equal(conditions_of(&wish), p->conditions);
+    }
+}
+
+void model_read_looks(const struct commit *commit, const struct commit_shard *shard, const struct knowledge *knowledge) {
+    looks.commit = commit;
+    looks.shard = shard;
+    looks.knowledge = knowledge;
+    memset(looks.right, 0, sizeof looks.right);
+    look();
+}
+
+static void judge_looks(void) {
+    for (size_t i = 0; looks.commit && i < looks.commit->changed_count && i < EVENTS_MAX; i++) {
+        const struct promotion_row *row = &looks.commit->changed[i];
+        if (is_silent(row) && !looks.right[i])
+            world_violate(
+                "timers", (int)row->shard, row->answered_sequence, -1,
+                "the promotion that row %u-%llu has opened is looked at, its conditions have changed, and nobody says so",
+                row->shard, (unsigned long long)row->opened_sequence);
+    }
+    looks.commit = NULL;
 }
 
 /* ---- events ---- */
@@ -248,9 +333,8 @@ static void read_request(const struct ledger_row *row, const struct event *e, co
                         .version = row->control_version,
                         .told = knowledge ? knowledge->told : NULL};
     if (knowledge) {
-        const char *what = expected(&wish);
-        if (!slice_is(e->dry_run ? d->would_be : d->outcome, what) || (row->kind == RESULT_PROMOTION_EVALUATED) != e->dry_run)
-            wrong(row, e, what, d);
+        judge(&wish, row, e, d);
+        if ((row->kind == RESULT_PROMOTION_EVALUATED) != e->dry_run) wrong(row, e, e->dry_run ? "a dry run" : "no dry run", d);
         if (d->expires_at != wish.expires_at) wrong(row, e, "of another limit", d);
         if (memcmp(d->id, e->key, STORE_KEY) != 0) wrong(row, e, "of another promotion id", d);
         if (d->revision != 1) wrong(row, e, "the first revision", d);
@@ -263,7 +347,9 @@ static void read_request(const struct ledger_row *row, const struct event *e, co
                               .release = e->release,
                               .environment = e->environment,
                               .opened = row->sequence,
-                              .expires_at = wish.expires_at};
+                              .expires_at = wish.expires_at,
+                              .identity = e->identity,
+                              .content = e->content};
     memcpy(p->id, e->key, STORE_KEY);
     settle(p, row, d);
 }
@@ -378,6 +464,7 @@ void model_read(const struct ledger_row *row, const struct knowledge *knowledge,
                       (unsigned long long)row->sequence);
     if (e) read_event(row, e, knowledge, deaths);
     arena_release(&arena);
+    look();
 }
 
 void model_read_all(uint32_t shard) {
@@ -385,6 +472,7 @@ void model_read_all(uint32_t shard) {
         world_violate("decision", (int)shard, db.shards[shard].sequence, -1,
                       "the last row of a commit supersedes a promotion and no request follows");
     model.superseded[shard] = NULL;
+    judge_looks();
 }
 
 /* ---- the tables ---- */
@@ -475,17 +563,18 @@ void model_compare_waiting(void) {
     for (size_t i = 0; i < model.promotion_count; i++) {
         const struct m_promotion *p = &model.promotions[i];
         if (p->outcome != PROMOTION_WAITING || db.shards[p->shard].stopped.p) continue;
-        struct wish wish = {.project = p->project,
-                            .release = p->release,
-                            .environment = p->environment,
-                            .expires_at = p->expires_at,
-                            .now = world_store_now(),
-                            .version = policies_version(),
-                            .truth = true};
+        struct wish wish = wish_of(p);
+        wish.now = world_store_now();
+        wish.version = policies_version();
+        wish.truth = true;
         const char *what = expected(&wish);
         if (strcmp(what, "waiting") != 0)
             world_violate("timers", (int)p->shard, p->answered, -1,
                           "the promotion that row %u-%llu has opened still waits, and it should be %s", p->shard,
                           (unsigned long long)p->opened, what);
+        if (!slice_equal(conditions_of(&wish), p->conditions))
+            world_violate("timers", (int)p->shard, p->answered, -1,
+                          "the promotion that row %u-%llu has opened still waits for what its last answer no longer says",
+                          p->shard, (unsigned long long)p->opened);
     }
 }

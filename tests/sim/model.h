@@ -4,16 +4,10 @@
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
 
+#include "conditions.h"
 #include "ledger.h"
-#include "registry.h"
 #include "store_sim.h"
 #include "workload.h"
-
-struct told {
-    struct slice host, digest;
-    enum registry_answer answer;
-    const struct told *next;
-};
 
 /* What a lane knew when it decided. */
 struct knowledge {
@@ -25,6 +19,9 @@ struct knowledge {
 void model_begin(void);
 /* Reads a row. With `knowledge` it is judged, too; without, it is believed. `deaths`: lanes died at its record so often. */
 void model_read(const struct ledger_row *row, const struct knowledge *knowledge, unsigned deaths);
+/* A commit of these changes is going to be read: who only looked at a promotion, and does not answer, must have found its
+ * conditions as they were last answered. */
+void model_read_looks(const struct commit *commit, const struct commit_shard *shard, const struct knowledge *knowledge);
 /* The rows of a commit are read. */
 void model_read_all(uint32_t shard);
 /* The tables must say the same. */
