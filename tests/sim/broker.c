@@ -1,6 +1,7 @@
 #include "broker.h"
 
 #include "check.h"
+#include "plan.h"
 #include "store_sim.h"
 
 #include <string.h>
@@ -24,8 +25,11 @@ struct out_log out_logs[OUTPUT_TOPICS][SHARDS_MAX];
 static struct transactional *ids;
 static size_t id_count, id_room;
 static micros away_until, leaderless_until[OUTPUT_TOPICS][SHARDS_MAX];
+static micros away_counted, leaderless_counted[OUTPUT_TOPICS][SHARDS_MAX]; /* plan_met */
 
 void broker_begin(void) {
+    away_counted = 0;
+    memset(leaderless_counted, 0, sizeof leaderless_counted);
     memset(out_logs, 0, sizeof out_logs);
     ids = NULL;
     id_count = id_room = 0;
@@ -229,23 +233,30 @@ bool broker_is_busy(void) {
     return false;
 }
 
-void broker_delete_settled(uint32_t shard) {
+bool broker_delete_settled(uint32_t shard) {
+    bool some = false;
     for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
         struct out_log *log = &out_logs[topic][shard];
         while (log->start < log->visible) {
             const struct entry *entry = &log->entries[log->start];
             if (entry->record && entry->record->sequence > store_sim_settled(shard, topic)) break;
             log->start++;
+            some = true;
         }
         trace("broker: topic %d of shard%u now begins at %zu", topic, shard, log->start);
     }
+    return some;
 }
 
 void broker_go_away(micros time) {
     if (away_until < world.now + time) away_until = world.now + time;
 }
 
-bool broker_is_away(void) { return world.now < away_until; }
+bool broker_is_away(void) {
+    if (world.now >= away_until) return false;
+    plan_met(away_until, &away_counted, EFFECT_BROKERS_AWAY);
+    return true;
+}
 
 void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time) {
     trace("broker: topic %d of shard%u has no leader for %lld ms", topic, shard, (long long)(time / MS));
@@ -253,7 +264,10 @@ void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time) {
 }
 
 bool broker_has_leader(enum output_topic topic, uint32_t shard) {
-    return !broker_is_away() && leaderless_until[topic][shard] <= world.now;
+    if (broker_is_away()) return false;
+    bool has = leaderless_until[topic][shard] <= world.now;
+    if (!has) plan_met(leaderless_until[topic][shard], &leaderless_counted[topic][shard], EFFECT_OUTPUT_LEADERLESS);
+    return has;
 }
 
 void broker_heal(void) {

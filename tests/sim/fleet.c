@@ -274,24 +274,17 @@ static struct armed *disarm(struct sim_lane *lane, enum op op) {
         if ((*at)->op != op) continue;
         struct armed *found = *at;
         *at = found->next;
-        world.result.faults++;
         return found;
     }
     return NULL;
 }
 
-static const char *armed_text(enum armed_kind kind) {
-    static const char *const texts[] = {
-        "dies before", "dies after", "is refused",   "gets lost",   "is done and nobody knows", "is done later",
-        "comes twice", "is fatal",   "hangs before", "hangs after", "stops the process"};
-    return texts[kind];
-}
-
 struct armed *op_begin(struct sim_lane *lane, enum op op) {
     struct armed *fault = disarm(lane, op);
-    if (fault) trace("fault %d: lane%u %s: %s", fault->fault, lane->number, op_text(op), armed_text(fault->kind));
+    if (fault) trace("fault %d: lane%u %s: %s", fault->fault, lane->number, op_text(op), effect_text((enum effect)fault->kind));
     fleet_sleep(duration());
     if (!fault) return NULL;
+    if (fault->kind == ARMED_CRASH_BEFORE || fault->kind == ARMED_STALL_BEFORE) armed_took(fault);
     if (fault->kind == ARMED_CRASH_BEFORE) fleet_crash_here("as the plan says");
     if (fault->kind == ARMED_STALL_BEFORE) fleet_sleep(fault->time);
     return fault;
@@ -299,6 +292,8 @@ struct armed *op_begin(struct sim_lane *lane, enum op op) {
 
 void op_end(struct sim_lane *lane, enum op op, struct armed *fault) {
     (void)op;
+    bool comes = fault && (fault->kind == ARMED_CRASH_AFTER || fault->kind == ARMED_PAUSE || fault->kind == ARMED_STALL_AFTER);
+    if (comes) armed_took(fault);
     if (fault && fault->kind == ARMED_CRASH_AFTER) fleet_crash_here("as the plan says");
     if (fault && fault->kind == ARMED_PAUSE) fleet_pause(lane, fault->time);
     fleet_sleep(duration());

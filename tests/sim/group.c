@@ -41,7 +41,7 @@ static struct member members[LANES_MAX];
 static bool rebalancing;
 static micros rebalance_until;
 static micros missed_since; /* the coordinator: the brokers are away; or -1 */
-static micros leaderless_until[INPUT_TOPICS + 1][SHARDS_MAX];
+static micros leaderless_until[INPUT_TOPICS + 1][SHARDS_MAX], leaderless_counted[INPUT_TOPICS + 1][SHARDS_MAX];
 static micros session, rebalance_longest; /* drawn: the shorter, the more often somebody works on what another has now */
 
 static const char *topic_text(enum input_topic topic) { return topic == INPUT_BUILDS ? "builds" : "requests"; }
@@ -86,7 +86,10 @@ void in_log_lose_leader(enum input_topic topic, uint32_t shard, micros time) {
 }
 
 static bool has_leader(enum input_topic topic, uint32_t shard) {
-    return !broker_is_away() && leaderless_until[topic][shard] <= world.now;
+    if (broker_is_away()) return false;
+    bool has = leaderless_until[topic][shard] <= world.now;
+    if (!has) plan_met(leaderless_until[topic][shard], &leaderless_counted[topic][shard], EFFECT_INPUT_LEADERLESS);
+    return has;
 }
 
 /* ---- the group ---- */
@@ -124,8 +127,8 @@ static void look_at_rebalance(void) {
     assign_members();
 }
 
-void group_rebalance(const char *why) {
-    if (broker_is_away()) return; /* with its coordinator */
+bool group_rebalance(const char *why) {
+    if (broker_is_away()) return false; /* with its coordinator */
     trace("group: rebalance: %s", why);
     rebalancing = true;
     rebalance_until = world.now + rebalance_longest;
@@ -136,6 +139,7 @@ void group_rebalance(const char *why) {
         fleet_signal(member);
     }
     look_at_rebalance();
+    return true;
 }
 
 /* Its next heartbeat tells it, or one of the next. */
@@ -145,10 +149,10 @@ static void throw_out(struct member *member) {
                                                                      : random_between(&world.group, 100 * MS, 6 * SECOND));
 }
 
-void group_throw_out(unsigned lane) {
-    if (members[lane].state == MEMBER_GONE || broker_is_away()) return;
+bool group_throw_out(unsigned lane) {
+    if (members[lane].state == MEMBER_GONE || broker_is_away()) return false;
     throw_out(&members[lane]);
-    group_rebalance("a member is thrown out");
+    return group_rebalance("a member is thrown out");
 }
 
 /* Nobody's session ends while there is no coordinator. But a process that has not heard of it for so long knows by itself that it
@@ -182,14 +186,14 @@ static void look_at_sessions(void *argument) {
             member->last_seen = world.now;
             if (member->state == MEMBER_GONE && !member->was_assigned) {
                 member->state = MEMBER_JOINED;
-                group_rebalance("a member joins");
+                (void)group_rebalance("a member joins");
             }
             continue;
         }
         if (member->state == MEMBER_GONE || world.now - member->last_seen < session) continue;
         trace("group: the session of lane%u is over", i);
         throw_out(member);
-        group_rebalance("a session is over");
+        (void)group_rebalance("a session is over");
     }
     look_at_rebalance();
 }
@@ -199,6 +203,7 @@ void group_begin(void) {
     memset(members, 0, sizeof members);
     rebalancing = false;
     missed_since = -1;
+    memset(leaderless_counted, 0, sizeof leaderless_counted);
     group_heal();
     session = random_chance(&world.group, 50) ? 10 * SECOND : random_between(&world.group, SECOND, 6 * SECOND);
     rebalance_longest = session + 2 * SECOND;
@@ -353,8 +358,9 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     struct sim_lane *lane = lane_of(input);
     struct member *member = self(input);
     struct armed *fault = op_begin(lane, OP_POLL);
-    if (fault && fault->kind == ARMED_FATAL) return error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed");
-    if (armed_fails(fault)) return unavailable(error);
+    if (armed_fails(fault))
+        return fault->kind == ARMED_FATAL ? error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed")
+                                          : unavailable(error);
     if (!has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
     if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};

@@ -19,10 +19,11 @@ void group_join(unsigned lane);
 void group_leave(unsigned lane);
 void group_heal(void);
 /* Gives the shards out anew. */
-void group_rebalance(const char *why);
+/* False: there is no coordinator now. */
+bool group_rebalance(const char *why);
 
 /* The coordinator throws a member out, as after a long silence; it learns that later. */
-void group_throw_out(unsigned lane);
+bool group_throw_out(unsigned lane);
 
 /* Appends; the offset and shard are set. */
 void in_log_append(enum input_topic topic, uint32_t shard, struct record *record);

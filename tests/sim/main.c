@@ -1,6 +1,7 @@
 /* sluice-sim: runs seeds, and tells what broke. */
 #include "apart.h"
 #include "fleet.h"
+#include "plan.h"
 #include "story.h"
 
 #include "map.h"
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 50, JOBS_MAX = 64, HANG_S = 60 };
+enum { CHUNK = 50, JOBS_MAX = 64, HANG_S = 60, MANY = 500 };
 
 static const char help[] = "Runs fleets of lanes in a simulated world, one run a seed.\n"
                            "  --seeds A-B | N       which (default 1-500)\n"
@@ -39,7 +40,7 @@ struct options {
 struct progress {
     uint64_t seed[JOBS_MAX];
     bool told[JOBS_MAX]; /* what it has found */
-    _Atomic uint64_t runs, steps, rows, results, crashes, takeovers, faults;
+    _Atomic uint64_t runs, steps, rows, results, crashes, takeovers, faults, took[EFFECT_COUNT];
 };
 
 static struct progress *progress;
@@ -93,6 +94,7 @@ static bool run_seed(const struct options *options, uint64_t seed) {
     progress->crashes += result.crashes;
     progress->takeovers += result.takeovers;
     progress->faults += result.faults;
+    for (int i = 0; i < EFFECT_COUNT; i++) progress->took[i] += result.took[i];
     if (!result.violation.invariant) return true;
     apart_limit(0);
     tell(options, &spec, &result);
@@ -159,6 +161,24 @@ static int run_all(const struct options *options) {
             running--;
             if (judge(options, job, status)) result = 1;
         }
+    }
+    return result;
+}
+
+static void print_effects(void) {
+    printf("faults that took effect:");
+    for (int i = 0; i < EFFECT_COUNT; i++)
+        printf("%s %s %" PRIu64, i ? "," : "", effect_text((enum effect)i), (uint64_t)progress->took[i]);
+    printf("\n");
+}
+
+/* In so many runs each kind of fault must have made a difference, or it proves nothing. */
+static int judge_effects(void) {
+    int result = 0;
+    for (int i = 0; i < EFFECT_COUNT && progress->runs >= MANY; i++) {
+        if (progress->took[i]) continue;
+        printf("no fault of the kind \"%s\" has taken effect in %" PRIu64 " runs\n", effect_text((enum effect)i), progress->runs);
+        result = 1;
     }
     return result;
 }
@@ -234,5 +254,6 @@ int main(int argc, char **argv) {
                " takeovers, %" PRIu64 " ledger rows, %" PRIu64 " results, %" PRIu64 " steps; %s\n",
                progress->runs, took, (double)progress->runs / took, progress->faults, progress->crashes, progress->takeovers,
                progress->rows, progress->results, progress->steps, result ? "an invariant was broken" : "0 violations");
-    return result;
+    if (!options.trace && !options.brief) print_effects();
+    return result ? result : judge_effects();
 }

@@ -29,8 +29,9 @@ static int begin(struct sim_lane *lane, enum op op, struct armed **ret_fault, st
         if (i == 20) return unavailable(error);
         fleet_sleep(AWAY_WAIT);
     }
-    if (fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_LOSE) return unavailable(error);
-    return 0;
+    if (!fault || (fault->kind != ARMED_REFUSE && fault->kind != ARMED_LOSE)) return 0;
+    armed_took(fault);
+    return unavailable(error);
 }
 
 static struct slice sim_id(struct output *output, int which) { return slice_str(lane_of(output)->ids[which]); }
@@ -205,6 +206,7 @@ static int end_transaction(struct sim_lane *lane, struct sim_producer *producer,
             broker_end_later(producer->id, producer->epoch, random_between(&world.broker, MS, SECOND));
         return unknown(error);
     }
+    if (kind >= ARMED_REFUSE && kind <= ARMED_TWICE) armed_took(fault);
     if (kind == ARMED_REFUSE || kind == ARMED_LOSE) return unknown(error);
     if (kind == ARMED_LATER || kind == ARMED_TWICE) broker_end_later(producer->id, producer->epoch, fault->time);
     if (kind == ARMED_LATER) {

@@ -23,7 +23,7 @@ static void enter_next(void) {
         break;
     case MENDED:
         world.healed = true;
-        if (!policies_version()) policies_apply();
+        if (!policies_version()) (void)policies_apply();
         plan_heal();
         break;
     case LOOKED_AGAIN: /* whatever was to be asked again by a timer is due, also of a shard whose time is ahead */

@@ -77,8 +77,39 @@ const char *op_text(enum op op) {
     return texts[op];
 }
 
+/* ---- what is counted ---- */
+
+_Static_assert((int)EFFECT_PAUSES == (int)ARMED_PAUSE && (int)EFFECT_COUNT <= (int)EFFECTS_MAX,
+               "armed faults are the first effects");
+
+const char *effect_text(enum effect effect) {
+    static const char *const texts[] = {
+#define EFFECT_TEXT(name, text) text,
+        EFFECTS(EFFECT_TEXT)
+#undef EFFECT_TEXT
+    };
+    return texts[effect];
+}
+
+void plan_took(enum effect effect) {
+    world.result.took[effect]++;
+    world.result.faults++;
+}
+
+void plan_met(micros until, micros *counted, enum effect effect) {
+    if (!fleet_current() || *counted == until) return;
+    *counted = until;
+    plan_took(effect);
+}
+
+void armed_took(const struct armed *fault) {
+    if (fault) plan_took((enum effect)fault->kind);
+}
+
 bool armed_fails(const struct armed *fault) {
-    return fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_FATAL && fault->kind != ARMED_TWICE;
+    bool fails = fault && fault->kind >= ARMED_REFUSE && fault->kind <= ARMED_FATAL && fault->kind != ARMED_TWICE;
+    if (fails) armed_took(fault);
+    return fails;
 }
 
 /* ---- what happens ---- */
@@ -99,7 +130,7 @@ static void arm(const struct fault *fault, unsigned lane, enum op op, enum armed
 
 static void rebalance_again(void *argument) {
     (void)argument;
-    if (!world.healed) group_rebalance("as the plan says");
+    if (!world.healed) (void)group_rebalance("as the plan says");
 }
 
 #define ONE_OF(drawn, array) ((array)[random_below(&(drawn), sizeof(array) / sizeof *(array))])
@@ -122,12 +153,22 @@ static void raise_storm(const struct fault *fault) {
     for (unsigned lane = 0; lane < world.lane_count; lane++)
         if (lane != fault->lane && random_chance(&drawn, 50))
             arm(fault, lane, ONE_OF(drawn, successors), ONE_OF(drawn, ends), random_between(&drawn, 50 * MS, 8 * SECOND));
-    if (random_chance(&drawn, 70))
-        group_throw_out(fault->lane);
-    else
-        group_rebalance("as the plan says");
+    if (random_chance(&drawn, 70) ? group_throw_out(fault->lane) : group_rebalance("as the plan says")) plan_took(EFFECT_STORM);
     for (int i = 0; i < 2; i++)
         if (random_chance(&drawn, 60)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
+}
+
+static void lose_input(const struct fault *fault) {
+    const struct in_log *log = &in_logs[fault->topic][fault->shard];
+    bool had_some = log->start < log->count;
+    if (fault->kind == FAULT_INPUT_RECREATED) {
+        workload_close(fault->topic, fault->shard);
+        in_log_recreate(fault->topic, fault->shard);
+    } else {
+        in_log_delete(fault->topic, fault->shard, log->count);
+    }
+    check_input_lost(fault->topic, fault->shard);
+    if (had_some) plan_took(fault->kind == FAULT_INPUT_RECREATED ? EFFECT_INPUT_RECREATED : EFFECT_INPUT_DELETED);
 }
 
 static void set_clock(micros error) {
@@ -143,19 +184,22 @@ static void strike(const struct fault *fault) {
         arm(fault, fault->lane, fault->op, fault->armed, fault->time);
         return;
     case FAULT_CRASH:
+        if (fleet[fault->lane].up) plan_took(EFFECT_KILLED);
         fleet_crash(&fleet[fault->lane], "as the plan says");
         break;
     case FAULT_PAUSE:
+        if (fleet[fault->lane].up) plan_took(EFFECT_PAUSED);
         fleet_pause(&fleet[fault->lane], fault->time);
         break;
     case FAULT_END:
+        if (fleet[fault->lane].up && !fleet[fault->lane].ending) plan_took(EFFECT_ENDED);
         fleet_ask_to_end(&fleet[fault->lane]);
         break;
     case FAULT_REBALANCE:
-        group_rebalance("as the plan says");
+        if (group_rebalance("as the plan says")) plan_took(EFFECT_REBALANCED);
         break;
     case FAULT_THROW_OUT:
-        group_throw_out(fault->lane);
+        if (group_throw_out(fault->lane)) plan_took(EFFECT_THROWN_OUT);
         break;
     case FAULT_STORM:
         raise_storm(fault);
@@ -181,28 +225,23 @@ static void strike(const struct fault *fault) {
             in_log_lose_leader(fault->topic, fault->shard, fault->time);
         break;
     case FAULT_CLOCK:
+        plan_took(EFFECT_CLOCK);
         set_clock(fault->clock_slips ? clock_error + fault->time - 2 * SECOND : fault->clock);
         break;
     case FAULT_POLICY:
-        policies_apply();
+        if (policies_apply()) plan_took(EFFECT_POLICY);
         break;
     case FAULT_REGISTRY:
-        registry_sim_behave(fault->host, fault->mode, world.now + 4 * fault->time);
+        registry_sim_behave(fault->host, fault->mode, world.now + 4 * SECOND + 4 * fault->time);
         break;
     case FAULT_RETENTION:
-        broker_delete_settled(fault->shard);
+        if (broker_delete_settled(fault->shard)) plan_took(EFFECT_RETENTION);
         break;
     case FAULT_INPUT_RECREATED:
-        workload_close(fault->topic, fault->shard);
-        in_log_recreate(fault->topic, fault->shard);
-        check_input_lost(fault->topic, fault->shard);
-        break;
     case FAULT_INPUT_DELETED:
-        in_log_delete(fault->topic, fault->shard, in_logs[fault->topic][fault->shard].count);
-        check_input_lost(fault->topic, fault->shard);
+        lose_input(fault);
         break;
     }
-    world.result.faults++;
 }
 
 static void happen(void *argument) {
@@ -215,12 +254,12 @@ static void happen(void *argument) {
 /* Whatever a restoration leaves in doubt is looked for soon: by other owners, and when the results themselves are gone. */
 static void delete_settled(void *argument) {
     const struct fault *fault = argument;
-    if (!world.healed) broker_delete_settled(fault->shard);
+    if (!world.healed) (void)broker_delete_settled(fault->shard);
 }
 
 static void apply_policy(void *argument) {
     (void)argument;
-    if (!world.healed) policies_apply();
+    if (!world.healed) (void)policies_apply();
 }
 
 static void remember(void *argument) {
@@ -264,12 +303,14 @@ static void draw(struct random *drawn, struct fault *fault, micros until) {
     fault->op = random_chance(drawn, 80) ? favourites[random_below(drawn, sizeof favourites / sizeof *favourites)]
                                          : (enum op)random_below(drawn, OP_COUNT);
     fault->armed = (enum armed_kind)random_below(drawn, ARMED_PAUSE + 1);
+    if (fault->armed == ARMED_FATAL && fault->number % 4 == 0) fault->op = OP_POLL; /* where alone it is possible */
     fault->topic = random_chance(drawn, 50) ? INPUT_BUILDS : INPUT_REQUESTS;
     fault->is_output = random_chance(drawn, 60);
     fault->output = random_chance(drawn, 60) ? OUTPUT_RESULTS : OUTPUT_DEAD_LETTER;
     fault->clock_slips = random_chance(drawn, 40);
     fault->clock = draw_clock(drawn);
     fault->host = (int)random_below(drawn, HOSTS);
+    if (fault->host == HOST_FORBIDDEN) fault->host = HOST_ONE; /* nobody asks that one */
     fault->mode = (enum registry_mode)random_below(drawn, REGISTRY_MODES);
 }
 

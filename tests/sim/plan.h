@@ -61,7 +61,56 @@ struct armed {
     struct armed *next;
 };
 
-/* Some fault is there, and the operation has no good answer. */
+/* What is counted of faults: only those that made a difference to somebody. The first are those of enum armed_kind. */
+#define EFFECTS(X)                                                                                                               \
+    X(DIES_BEFORE, "dies before")                                                                                                \
+    X(DIES_AFTER, "dies after")                                                                                                  \
+    X(REFUSED, "is refused")                                                                                                     \
+    X(LOST, "gets lost")                                                                                                         \
+    X(DONE_UNKNOWN, "is done and nobody knows")                                                                                  \
+    X(LATER, "is done later")                                                                                                    \
+    X(TWICE, "comes twice")                                                                                                      \
+    X(FATAL, "is fatal")                                                                                                         \
+    X(STALLS_BEFORE, "hangs before")                                                                                             \
+    X(STALLS_AFTER, "hangs after")                                                                                               \
+    X(PAUSES, "stops the process")                                                                                               \
+    X(KILLED, "lane killed")                                                                                                     \
+    X(PAUSED, "lane stopped")                                                                                                    \
+    X(ENDED, "lane asked to end")                                                                                                \
+    X(REBALANCED, "rebalance")                                                                                                   \
+    X(THROWN_OUT, "lane thrown out")                                                                                             \
+    X(STORM, "storm")                                                                                                            \
+    X(DATABASE_AWAY, "database away")                                                                                            \
+    X(DATABASE_OLDER, "database restored")                                                                                       \
+    X(BROKERS_AWAY, "brokers away")                                                                                              \
+    X(INPUT_LEADERLESS, "input without leader")                                                                                  \
+    X(OUTPUT_LEADERLESS, "output without leader")                                                                                \
+    X(CLOCK, "clock jumps")                                                                                                      \
+    X(POLICY, "policy changed")                                                                                                  \
+    X(REGISTRY_SLOW, "registry slow")                                                                                            \
+    X(REGISTRY_AWAY, "registry away")                                                                                            \
+    X(REGISTRY_DENIES, "registry denies")                                                                                        \
+    X(REGISTRY_LIMITS, "registry limits")                                                                                        \
+    X(REGISTRY_LIES, "registry lies")                                                                                            \
+    X(RETENTION, "results deleted")                                                                                              \
+    X(INPUT_RECREATED, "input made anew")                                                                                        \
+    X(INPUT_DELETED, "input deleted")
+
+enum effect {
+#define EFFECT_ENUM(name, text) EFFECT_##name,
+    EFFECTS(EFFECT_ENUM)
+#undef EFFECT_ENUM
+        EFFECT_COUNT
+};
+
+const char *effect_text(enum effect effect);
+/* A fault takes effect. */
+void plan_took(enum effect effect);
+/* Somebody meets a fault that lasts until then; it counts once. What the world itself looks at meets none. */
+void plan_met(micros until, micros *counted, enum effect effect);
+/* The operation that it was to befall was befallen; a NULL one is none. */
+void armed_took(const struct armed *fault);
+/* Some fault is there, and the operation has no good answer: it takes effect by that. */
 bool armed_fails(const struct armed *fault);
 
 void plan_begin(void);

@@ -56,8 +56,8 @@ static struct slice text_of(const struct policy_facts *facts) {
                       (long long)(facts->limit / SECOND), SLICE_ARG(environments), SLICE_ARG(beta));
 }
 
-void policies_apply(void) {
-    if (version + 1 >= VERSIONS_MAX) return;
+bool policies_apply(void) {
+    if (version + 1 >= VERSIONS_MAX) return false;
     struct policy_facts *facts = &versions[version + 1].facts;
     *facts = (struct policy_facts){.knows_beta = random_chance(&drawn, 85),
                                    .environments = {true, random_chance(&drawn, 90), random_chance(&drawn, 80)},
@@ -73,4 +73,5 @@ void policies_apply(void) {
     trace("operator: policy version %llu: environments %d%d%d gated %d%d unsigned %d%d limit %lld s", (unsigned long long)version,
           facts->environments[0], facts->environments[1], facts->environments[2], facts->gated[1], facts->gated[2],
           facts->unsigned_acme, facts->unsigned_beta, (long long)(facts->limit / SECOND));
+    return true;
 }

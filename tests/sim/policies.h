@@ -17,8 +17,8 @@ struct policy_facts {
 };
 
 void policies_begin(void);
-/* A new control version. */
-void policies_apply(void);
+/* A new control version. False: there have been enough. */
+bool policies_apply(void);
 uint64_t policies_version(void);
 /* The YAML in force; a NULL `p` when there is none. */
 struct slice policies_text(void);

@@ -12,12 +12,13 @@ static size_t image_count, image_room;
 
 static struct {
     enum registry_mode mode;
-    micros until;
+    micros until, counted;
 } hosts[HOSTS];
 
 void registry_sim_begin(void) {
     images = NULL;
     image_count = image_room = 0;
+    for (int i = 0; i < HOSTS; i++) hosts[i].counted = 0;
     registry_sim_heal();
 }
 
@@ -71,6 +72,8 @@ static micros answer(struct registry_question *q, struct arena *arena, instant n
         q->status = 200;
         q->found_digest = arena_print(arena, "sha256:%064d", 7);
     }
+    if (mode != REGISTRY_WELL && (mode != REGISTRY_SLOW || takes))
+        plan_met(hosts[host_of(q->host)].until, &hosts[host_of(q->host)].counted, EFFECT_REGISTRY_SLOW + mode - REGISTRY_SLOW);
     bool usable = q->answer == REGISTRY_FOUND || q->answer == REGISTRY_MISSING || q->answer == REGISTRY_MISMATCH;
     if (!usable) q->detail = SLICE("the registry gives no usable answer");
     return takes < wait ? takes : wait;

@@ -40,6 +40,7 @@ static int apply(struct sim_lane *lane, enum op op, struct write *write, struct 
         return random_chance(&world.store, 70) ? is_away(error) : nobody_knows(error);
     }
     write->lane = lane->number;
+    if (kind >= ARMED_REFUSE && kind <= ARMED_LATER) armed_took(fault);
     switch (kind) {
     case ARMED_REFUSE:
         return is_away(error);

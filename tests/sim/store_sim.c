@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "group.h"
+#include "plan.h"
 #include "policies.h"
 #include "workload.h"
 
@@ -14,13 +15,13 @@ static const instant DAY = 86400 * (instant)SECOND;
 
 static struct db remembered;
 static bool has_remembered;
-static micros away_until;
+static micros away_until, away_counted;
 static unsigned generation, pending;
 
 void store_sim_begin(void) {
     db = (struct db){0};
     has_remembered = false;
-    away_until = 0;
+    away_until = away_counted = 0;
     generation = pending = 0;
     for (uint32_t n = 0; n < world.shard_count; n++) {
         db.shards[n].head = ledger_genesis(store_sim_installation, n);
@@ -419,7 +420,11 @@ void store_sim_resume(uint32_t n) {
 
 /* ---- fail-over ---- */
 
-bool store_sim_is_away(void) { return world.now < away_until; }
+bool store_sim_is_away(void) {
+    if (world.now >= away_until) return false;
+    plan_met(away_until, &away_counted, EFFECT_DATABASE_AWAY);
+    return true;
+}
 
 static struct db copy_of(const struct db *from) {
     struct db to = *from;
@@ -451,6 +456,7 @@ void store_sim_fail_over(micros away, micros back) {
     struct db lost = db;
     db = remembered;
     has_remembered = false;
+    plan_took(EFFECT_DATABASE_OLDER);
     check_restored(&lost);
 }
 

@@ -333,7 +333,7 @@ void workload_begin(void) {
         world_at(e->at, send, e);
         at += random_chance(&drawn, 65) ? random_between(&drawn, 0, 4 * MS) : random_between(&drawn, 0, 2500 * MS);
     }
-    if (random_chance(&drawn, 90)) policies_apply();
+    if (random_chance(&drawn, 90)) (void)policies_apply();
     world.result.event_count = event_count;
 }
 

@@ -29,7 +29,7 @@ enum subject {
     SUBJECT_UPSTREAM
 };
 
-enum { EVENTS_MAX = 128, FAULTS_MAX = 64 };
+enum { EVENTS_MAX = 128, FAULTS_MAX = 64, EFFECTS_MAX = 40 };
 
 /* What is to be run. What shrinking has left out is left out of what the seed would give. */
 struct run_spec {
@@ -49,6 +49,7 @@ struct violation {
 struct run_result {
     struct violation violation;
     uint64_t steps, rows, results, crashes, takeovers, faults;
+    uint64_t took[EFFECTS_MAX]; /* the faults by enum effect */
     micros ended;
     size_t event_count, fault_count;
 };
