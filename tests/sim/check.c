@@ -438,7 +438,10 @@ void check_rested(void) {
 
 void check_unrest(const char *why) { world_violate("liveness", -1, 0, -1, "the faults are long over, and %s", why); }
 
-void check_waiting(void) { model_compare_waiting(); }
+void check_waiting(void) {
+    model_compare_waiting();
+    model_compare();
+}
 
 void check_end(void) {
     for (size_t i = 0; i < db.promotion_count; i++) {

@@ -1,54 +1,13 @@
-#include "model.h"
+#include "model_state.h"
 
 #include "codes.h"
 #include "json.h"
-#include "registry_sim.h"
 
 #include <string.h>
 
 static const instant DAY = (instant)86400 * SECOND;
 
-struct m_release {
-    bool verified;
-    int variant;
-    uint64_t sequence;
-};
-
-struct m_environment {
-    bool known;
-    int release;
-    unsigned char promotion[STORE_KEY];
-    uint64_t sequence;
-};
-
-struct m_claim {
-    bool claimed;
-    int content;
-    uint64_t sequence;
-    instant at;
-};
-
-struct m_promotion {
-    uint32_t shard;
-    unsigned char id[STORE_KEY];
-    int project, release, environment;
-    enum promotion_outcome outcome;
-    uint32_t revision;
-    uint64_t opened, answered, decided;
-    instant expires_at;
-    int identity, content;   /* of its event */
-    struct slice conditions; /* as last answered */
-};
-
-static struct {
-    struct m_release releases[PROJECTS][RELEASES];
-    struct m_environment environments[PROJECTS][ENVIRONMENTS + 1];
-    bool promoted[PROJECTS][RELEASES][ENVIRONMENTS + 1];
-    struct m_claim claims[EVENTS_MAX];
-    struct m_promotion *promotions;
-    size_t promotion_count, promotion_room;
-    const struct m_promotion *superseded[SHARDS_MAX]; /* by the request whose row must come next */
-} model;
+struct model model;
 
 /* The commit that is being read, and which of its silent looks have been right before one of its rows, or behind the last. */
 static struct {
@@ -215,7 +174,7 @@ static void settle(struct m_promotion *p, const struct ledger_row *row, const st
     model.promoted[p->project][p->release][p->environment] = true;
     if (slice_is(d->code, "already-promoted")) return;
     struct m_environment *environment = &model.environments[p->project][p->environment];
-    *environment = (struct m_environment){.known = true, .release = p->release, .sequence = row->sequence};
+    *environment = (struct m_environment){.known = true, .release = p->release, .sequence = row->sequence, .since = row->at};
     memcpy(environment->promotion, p->id, STORE_KEY);
 }
 
@@ -347,6 +306,7 @@ static void read_request(const struct ledger_row *row, const struct event *e, co
                               .release = e->release,
                               .environment = e->environment,
                               .opened = row->sequence,
+                              .opened_at = row->at,
                               .expires_at = wish.expires_at,
                               .identity = e->identity,
                               .content = e->content};
@@ -370,7 +330,7 @@ static void read_build(const struct ledger_row *row, const struct event *e, cons
     if (knowledge && (!slice_is(d->code, code) || row->kind != (good ? RESULT_RELEASE_VERIFIED : RESULT_RELEASE_REJECTED)))
         wrong(row, e, code, d);
     if (slice_is(d->code, "verified"))
-        *release = (struct m_release){.verified = true, .variant = e->variant, .sequence = row->sequence};
+        *release = (struct m_release){.verified = true, .variant = e->variant, .sequence = row->sequence, .at = row->at};
 }
 
 /* The last answer to the event that has used the id. */
@@ -475,89 +435,7 @@ void model_read_all(uint32_t shard) {
     judge_looks();
 }
 
-/* ---- the tables ---- */
-
-static void differ(const char *what, uint32_t shard, uint64_t sequence) {
-    world_violate("fold", (int)shard, sequence, -1, "the table of %s is not what the ledger says", what);
-}
-
-static const struct promotion_row *stored_promotion(const struct m_promotion *p) {
-    for (size_t i = 0; i < db.promotion_count; i++)
-        if (db.promotions[i].shard == p->shard && db.promotions[i].opened_sequence == p->opened) return &db.promotions[i];
-    return NULL;
-}
-
-static void compare_promotions(void) {
-    if (model.promotion_count != db.promotion_count) differ("promotions", 0, 0);
-    for (size_t i = 0; i < model.promotion_count; i++) {
-        const struct m_promotion *p = &model.promotions[i];
-        const struct promotion_row *row = stored_promotion(p);
-        bool same = row && row->outcome == p->outcome && row->revision == p->revision && row->answered_sequence == p->answered &&
-                    row->decided_sequence == p->decided && row->expires_at == p->expires_at &&
-                    memcmp(row->id, p->id, STORE_KEY) == 0 && slice_is(row->project, project_name(p->project)) &&
-                    slice_is(row->environment, environment_name(p->environment)) &&
-                    release_of(p->project, row->git_sha) == p->release;
-        if (!same) differ("promotions", p->shard, p->opened);
-    }
-}
-
-static void compare_environments(void) {
-    size_t count = 0;
-    for (int project = 0; project < PROJECTS; project++)
-        for (int environment = 0; environment <= ENVIRONMENTS; environment++) {
-            const struct m_environment *m = &model.environments[project][environment];
-            if (!m->known) continue;
-            count++;
-            const struct commit_environment *row =
-                db_environment(slice_str(project_name(project)), slice_str(environment_name(environment)));
-            if (!row || release_of(project, row->git_sha) != m->release || row->sequence != m->sequence ||
-                memcmp(row->promotion, m->promotion, STORE_KEY) != 0)
-                differ("environments", text_murmur2(slice_str(project_name(project))) % world.shard_count, m->sequence);
-        }
-    if (count != db.environment_count) differ("environments", 0, 0);
-}
-
-static void compare_releases(void) {
-    size_t releases = 0;
-    for (int project = 0; project < PROJECTS; project++)
-        for (int release = 0; release < RELEASES; release++) {
-            const struct m_release *m = &model.releases[project][release];
-            if (!m->verified) continue;
-            releases++;
-            const struct db_release *row =
-                db_release(slice_str(project_name(project)), release_facts(project, release, 0)->git_sha);
-            if (!row || row->row.sequence != m->sequence || row->row.attestation_enabled != (m->variant == 3))
-                differ("releases", text_murmur2(slice_str(project_name(project))) % world.shard_count, m->sequence);
-        }
-    if (releases != db.release_count) differ("releases", 0, 0);
-}
-
-static const struct commit_seen *find_seen(const struct event *e) {
-    for (size_t i = 0; i < db.seen_count; i++)
-        if (memcmp(db.seen[i].row.key, e->key, STORE_KEY) == 0) return &db.seen[i].row;
-    return NULL;
-}
-
-/* An id may only be forgotten when no event that could have it is accepted any more. */
-static void compare_seen(void) {
-    size_t count = 0;
-    for (size_t i = 0; i < event_count; i++) {
-        const struct m_claim *claim = &model.claims[i];
-        if (!claim->claimed) continue;
-        const struct commit_seen *row = find_seen(&events[i]);
-        if (row ? row->sequence != claim->sequence : claim->at > world_store_now() - 30 * DAY)
-            differ("used ids", events[i].shard, claim->sequence);
-        count += row != NULL;
-    }
-    if (count != db.seen_count) differ("used ids", 0, 0);
-}
-
-void model_compare(void) {
-    compare_promotions();
-    compare_environments();
-    compare_releases();
-    compare_seen();
-}
+/* ---- at rest ---- */
 
 void model_compare_waiting(void) {
     for (size_t i = 0; i < model.promotion_count; i++) {

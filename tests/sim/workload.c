@@ -85,13 +85,14 @@ static struct slice instant_text(instant at) {
     return keep_slice(slice_of(text, sizeof text));
 }
 
-static struct slice manifest_text(const struct event *e) {
-    const struct release_facts *f = release_facts(e->project, e->release, e->variant);
+/* As it stands in a JSON text. */
+static struct slice manifest_text(int project, int release, int variant) {
+    const struct release_facts *f = release_facts(project, release, variant);
     struct slice artifacts = SLICE("");
     for (size_t i = 0; i < f->artifact_count; i++) {
         const struct artifact_facts *a = &f->artifacts[i];
         struct slice uri =
-            a->host < 0 ? SLICE("") : keep_print(",\\\"uri\\\":\\\"%s/%s\\\"", host_name(a->host), project_name(e->project));
+            a->host < 0 ? SLICE("") : keep_print(",\\\"uri\\\":\\\"%s/%s\\\"", host_name(a->host), project_name(project));
         artifacts = keep_print("%.*s%s{\\\"name\\\":\\\"%s\\\",\\\"type\\\":\\\"%s\\\",\\\"digest\\\":\\\"%.*s\\\"%.*s}",
                                SLICE_ARG(artifacts), i ? "," : "", a->name, a->type, SLICE_ARG(a->digest), SLICE_ARG(uri));
     }
@@ -99,15 +100,24 @@ static struct slice manifest_text(const struct event *e) {
         "{\\\"schemaVersion\\\":\\\"1.0\\\",\\\"gitSha\\\":\\\"%.*s\\\",\\\"buildTimestamp\\\":\\\"2026-03-01T0%d:00:00Z\\\","
         "\\\"artifacts\\\":[%.*s],\\\"sbomReference\\\":{\\\"uri\\\":\\\"sbom.json\\\"},"
         "\\\"evidenceReference\\\":{\\\"uri\\\":\\\"evidence.json\\\"},\\\"attestation\\\":%s}",
-        SLICE_ARG(f->git_sha), e->variant, SLICE_ARG(artifacts),
-        e->variant == 3 ? "{\\\"status\\\":\\\"enabled\\\",\\\"signatures\\\":[{\\\"artifact\\\":\\\"image\\\","
-                          "\\\"signatureUri\\\":\\\"image.sig\\\",\\\"keyId\\\":\\\"k\\\"}]}"
-                        : "{\\\"status\\\":\\\"disabled\\\",\\\"issueLink\\\":\\\"https://tracker.example/1\\\"}");
+        SLICE_ARG(f->git_sha), variant, SLICE_ARG(artifacts),
+        variant == 3 ? "{\\\"status\\\":\\\"enabled\\\",\\\"signatures\\\":[{\\\"artifact\\\":\\\"image\\\","
+                       "\\\"signatureUri\\\":\\\"image.sig\\\",\\\"keyId\\\":\\\"k\\\"}]}"
+                     : "{\\\"status\\\":\\\"disabled\\\",\\\"issueLink\\\":\\\"https://tracker.example/1\\\"}");
+}
+
+struct slice workload_manifest(int project, int release, int variant) {
+    struct slice escaped = manifest_text(project, release, variant);
+    char *text = keep(escaped.n);
+    size_t n = 0;
+    for (size_t i = 0; i < escaped.n; i++)
+        if (escaped.p[i] != '\\') text[n++] = escaped.p[i];
+    return slice_of(text, n);
 }
 
 static struct slice data_text(const struct event *e) {
     if (e->topic == INPUT_BUILDS) {
-        struct slice manifest = manifest_text(e);
+        struct slice manifest = manifest_text(e->project, e->release, e->variant);
         return keep_print("{\"manifest\":\"%.*s\"}", SLICE_ARG(manifest));
     }
     struct slice expires = e->expires_at ? instant_text(e->expires_at) : SLICE("");

@@ -70,5 +70,7 @@ bool project_is_beta(int project);
 int project_of(struct slice name);
 int release_of(int project, struct slice git_sha);
 const struct release_facts *release_facts(int project, int release, int variant);
+/* The exact bytes of its manifest. */
+struct slice workload_manifest(int project, int release, int variant);
 
 #endif
