@@ -3,6 +3,7 @@
 #include "fleet.h"
 #include "group.h"
 #include "model.h"
+#include "plan.h"
 #include "policies.h"
 #include "registry_sim.h"
 
@@ -19,11 +20,13 @@ struct produced {
 static struct {
     struct produced *produced;
     size_t produced_count, produced_room;
-    uint64_t visible[OUTPUT_TOPICS];     /* the last row that a read_committed consumer has seen */
-    size_t accepted[OUTPUT_TOPICS];      /* what lies below was accepted by an operator, whatever it is */
-    bool input_lost, restored, hopeless; /* hopeless: what an earlier owner may still publish, nobody can know any more */
-    bool was_restored;                   /* and may have been resumed since */
-    enum input_topic suspected_topic;    /* the record that was noted last before it was read */
+    uint64_t visible[OUTPUT_TOPICS]; /* the last row that a read_committed consumer has seen */
+    size_t accepted[OUTPUT_TOPICS];  /* what lies below was accepted by an operator, whatever it is */
+    bool restored;                   /* to a state in which rows or positions are missing, until it was resumed or came to rest */
+    bool hopeless;                   /* what an earlier owner may still publish, nobody can know any more */
+    struct digest *lost;             /* the hashes of the rows that restorations have undone */
+    size_t lost_count, lost_room;
+    enum input_topic suspected_topic; /* the record that was noted last before it was read */
     uint64_t suspected_offset;
     unsigned deaths[INPUT_TOPICS + 1][EVENTS_MAX]; /* while that record was noted */
     bool deaths_unknown;
@@ -95,7 +98,7 @@ static struct digest hash_of(const struct ledger_row *row, const struct digest *
     return digest_of(slice_of(form, (size_t)(at + 2 * DIGEST_SIZE - form)));
 }
 
-/* After a restoration: the number of a result that is out already must not be used again for another row. */
+/* The number of a result that is out already must not be used again for another row. */
 static bool was_published_otherwise(const struct ledger_row *row) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
         const struct out_log *log = &out_logs[topic][row->shard];
@@ -136,7 +139,7 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
                       "row %u-%llu is decided by control version %llu, and the lane was told %llu", row->shard,
                       (unsigned long long)row->sequence, (unsigned long long)row->control_version,
                       (unsigned long long)knowledge->version);
-    if (shards[b->shard].restored && !shards[b->shard].hopeless && was_published_otherwise(row))
+    if (!shards[b->shard].hopeless && was_published_otherwise(row))
         world_violate("loss", shard, row->sequence, number,
                       "row %u-%llu was lost and published; now there is another of its number", row->shard,
                       (unsigned long long)row->sequence);
@@ -168,9 +171,10 @@ static int topic_of(const struct ledger_row *row) {
     return row->kind == RESULT_SHARD_RESUMED ? -1 : row->kind == RESULT_DEAD_LETTER ? OUTPUT_DEAD_LETTER : OUTPUT_RESULTS;
 }
 
-/* It only goes forward, and the last result that it names is in the topic, or about to be. */
+/* It only goes forward (a lane that lives through a restoration still says what it knew), and the last result that it names is in
+ * the topic, or about to be. */
 void check_settled(uint32_t shard, const struct settled settled[OUTPUT_TOPICS]) {
-    if (shards[shard].was_restored || shards[shard].hopeless) return;
+    if (shards[shard].restored || shards[shard].hopeless) return;
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
         uint64_t sequence = settled[topic].sequence, before = db.shards[shard].settled[topic].sequence;
         if (sequence < before)
@@ -257,6 +261,13 @@ static bool is_in_ledger(const struct sim_record *record) {
     return row && digest_equal(&row->hash, &record->hash);
 }
 
+/* The row was in the ledger before a restoration. */
+static bool was_lost(const struct sim_record *record) {
+    for (size_t i = 0; i < shards[record->shard].lost_count; i++)
+        if (digest_equal(&shards[record->shard].lost[i], &record->hash)) return true;
+    return false;
+}
+
 /* A committed result of which the ledger knows nothing. */
 static bool is_commit_lost(uint32_t shard) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
@@ -267,14 +278,9 @@ static bool is_commit_lost(uint32_t shard) {
     return false;
 }
 
-void check_input_lost(enum input_topic topic, uint32_t shard) {
-    (void)topic;
-    shards[shard].input_lost = true;
-}
-
 void check_stopped(uint32_t shard, struct slice reason) {
     trace("shard%u is stopped: %.*s", shard, SLICE_ARG(reason));
-    if (shards[shard].input_lost || shards[shard].restored || shards[shard].hopeless) return;
+    if (is_input_lost(shard) || shards[shard].restored || shards[shard].hopeless) return;
     world_violate("loss", (int)shard, 0, -1, "shard %u stops although nothing was lost: %.*s", shard, SLICE_ARG(reason));
 }
 
@@ -284,24 +290,51 @@ void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence) 
 }
 
 void check_resumed(uint32_t shard) {
-    shards[shard].input_lost = shards[shard].restored = false;
+    shards[shard].restored = false;
     shards[shard].deaths_unknown = true;
     kills = 0;
 }
 
+static bool has_same_owner(const struct db_shard *was, const struct db_shard *is) {
+    bool same = was->epoch == is->epoch && was->id_count == is->id_count;
+    for (size_t i = 0; same && i < is->id_count; i++) same &= slice_equal(was->ids[i], is->ids[i]);
+    return same;
+}
+
+static bool has_same_rows(const struct db_shard *was, const struct db_shard *is) {
+    return was->sequence == is->sequence && digest_equal(&was->head, &is->head) &&
+           was->position[INPUT_BUILDS] == is->position[INPUT_BUILDS] &&
+           was->position[INPUT_REQUESTS] == is->position[INPUT_REQUESTS];
+}
+
+static bool has_same_deaths(const struct db_shard *was, const struct db_shard *is) {
+    return was->crash_topic == is->crash_topic && was->crash_position == is->crash_position &&
+           was->crash_count == is->crash_count;
+}
+
+static void note_lost(const struct db *lost, uint32_t n) {
+    for (size_t i = 0; i < lost->ledger_count[n]; i++)
+        if (i >= db.ledger_count[n] || !digest_equal(&lost->ledger[n][i].hash, &db.ledger[n][i].hash))
+            *KEEP_ADD(shards[n].lost, shards[n].lost_count, shards[n].lost_room) = lost->ledger[n][i].hash;
+}
+
+/* What the restoration has left as it was excuses nothing. */
 void check_restored(const struct db *lost) {
+    bool some = false;
     model_begin();
-    kills = 0; /* the database has forgotten of them */
     for (uint32_t n = 0; n < world.shard_count; n++) {
         const struct db_shard *was = &lost->shards[n], *is = &db.shards[n];
-        bool same = was->epoch == is->epoch && was->id_count == is->id_count;
-        for (size_t i = 0; same && i < is->id_count; i++) same &= slice_equal(was->ids[i], is->ids[i]);
-        shards[n].restored = shards[n].was_restored = true;
-        shards[n].hopeless |= !same;
-        shards[n].deaths_unknown = true;
+        bool same_owner = has_same_owner(was, is), same_rows = has_same_rows(was, is), same_deaths = has_same_deaths(was, is);
+        note_lost(lost, n);
+        shards[n].restored |= !same_owner || !same_rows;
+        shards[n].hopeless |= !same_owner;
+        shards[n].deaths_unknown |= !same_owner || !same_rows || !same_deaths;
+        if (!same_deaths) kills = 0; /* the database has forgotten of them */
+        some |= !same_owner || !same_rows;
         for (size_t i = 0; i < db.ledger_count[n]; i++) model_read(&db.ledger[n][i], NULL, 0);
         trace("shard%u is back at row %zu of %zu", n, db.ledger_count[n], lost->ledger_count[n]);
     }
+    if (some) plan_took(EFFECT_DATABASE_OLDER);
 }
 
 /* ---- results ---- */
@@ -309,8 +342,8 @@ void check_restored(const struct db *lost) {
 void check_produced(unsigned lane, const struct sim_record *record) {
     uint32_t n = record->shard;
     if (shards[n].hopeless) return;
-    /* A lane that slept through a restoration and a resumption still has what was lost; its producers are fenced. */
-    if (!is_in_ledger(record) && !shards[n].was_restored) {
+    /* A lane that slept through a restoration still has what was lost. */
+    if (!is_in_ledger(record) && !was_lost(record)) {
         world_violate("results", (int)n, record->sequence, -1, "lane%u publishes row %u-%llu, which is not committed", lane, n,
                       (unsigned long long)record->sequence);
         return;
@@ -359,7 +392,7 @@ void check_visible(enum output_topic topic, const struct sim_record *record) {
     if (shards[n].hopeless) return;
     const struct ledger_row *row = row_at(n, record->sequence);
     if (!row || !digest_equal(&row->hash, &record->hash)) {
-        if (!shards[n].restored)
+        if (!shards[n].restored || !was_lost(record))
             world_violate("results", (int)n, record->sequence, -1, "a result of row %u-%llu is seen, which the ledger has not", n,
                           (unsigned long long)record->sequence);
         return;

@@ -46,7 +46,6 @@ void check_restored(const struct db *lost);
 void check_produced(unsigned lane, const struct sim_record *record);
 /* A read_committed consumer sees it, in the order of the log. */
 void check_visible(enum output_topic topic, const struct sim_record *record);
-void check_input_lost(enum input_topic topic, uint32_t shard);
 
 /* ---- lanes ---- */
 

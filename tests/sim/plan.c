@@ -167,7 +167,6 @@ static void lose_input(const struct fault *fault) {
     } else {
         in_log_delete(fault->topic, fault->shard, log->count);
     }
-    check_input_lost(fault->topic, fault->shard);
     if (had_some) plan_took(fault->kind == FAULT_INPUT_RECREATED ? EFFECT_INPUT_RECREATED : EFFECT_INPUT_DELETED);
 }
 

@@ -456,7 +456,6 @@ void store_sim_fail_over(micros away, micros back) {
     struct db lost = db;
     db = remembered;
     has_remembered = false;
-    plan_took(EFFECT_DATABASE_OLDER);
     check_restored(&lost);
 }
 
