@@ -38,12 +38,12 @@ static struct {
     uint64_t version;
 } lanes[LANES_MAX];
 
-static unsigned kills;
+static unsigned kills[EVENTS_MAX]; /* by event */
 
 void check_begin(void) {
     memset(shards, 0, sizeof shards);
     memset(lanes, 0, sizeof lanes);
-    kills = 0;
+    memset(kills, 0, sizeof kills);
     model_begin();
 }
 
@@ -237,8 +237,8 @@ void check_killed(unsigned lane, uint32_t shard, enum input_topic topic, uint64_
     if (owns && offset < EVENTS_MAX && !shards[shard].deaths_unknown && shards[shard].deaths[topic][offset] > NOTED_DEATHS_MAX)
         world_violate("poison", (int)shard, 0, e ? e->number : -1, "a record is read on which %u lanes died while it was noted",
                       shards[shard].deaths[topic][offset]);
-    if (++kills <= KILLS_MAX) return;
-    world_violate("poison", (int)shard, 0, e ? e->number : -1, "a record has killed %u lanes", kills);
+    if (!e || ++kills[e->number] <= KILLS_MAX) return;
+    world_violate("poison", (int)shard, 0, e->number, "a record has killed %u lanes", kills[e->number]);
 }
 
 /* ---- loss ---- */
@@ -292,7 +292,7 @@ void check_accepted(uint32_t shard, enum output_topic topic, uint64_t sequence) 
 void check_resumed(uint32_t shard) {
     shards[shard].restored = false;
     shards[shard].deaths_unknown = true;
-    kills = 0;
+    memset(kills, 0, sizeof kills);
 }
 
 static bool has_same_owner(const struct db_shard *was, const struct db_shard *is) {
@@ -329,7 +329,7 @@ void check_restored(const struct db *lost) {
         shards[n].restored |= !same_owner || !same_rows;
         shards[n].hopeless |= !same_owner;
         shards[n].deaths_unknown |= !same_owner || !same_rows || !same_deaths;
-        if (!same_deaths) kills = 0; /* the database has forgotten of them */
+        if (!same_deaths) memset(kills, 0, sizeof kills); /* the database has forgotten of them */
         some |= !same_owner || !same_rows;
         for (size_t i = 0; i < db.ledger_count[n]; i++) model_read(&db.ledger[n][i], NULL, 0);
         trace("shard%u is back at row %zu of %zu", n, db.ledger_count[n], lost->ledger_count[n]);

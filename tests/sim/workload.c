@@ -118,7 +118,7 @@ struct slice workload_manifest(int project, int release, int variant) {
 static struct slice data_text(const struct event *e) {
     if (e->topic == INPUT_BUILDS) {
         struct slice manifest = manifest_text(e->project, e->release, e->variant);
-        return keep_print("{\"manifest\":\"%.*s\"}", SLICE_ARG(manifest));
+        return keep_print("{\"manifest\":\"%.*s\"%s}", SLICE_ARG(manifest), e->kills ? ",\"reason\":\"kills lanes\"" : "");
     }
     struct slice expires = e->expires_at ? instant_text(e->expires_at) : SLICE("");
     bool invalid = e->expect == EXPECT_REFUSED && !e->on_foreign_partition;
@@ -258,7 +258,7 @@ static void draw_event(struct event *e, bool deadly, bool refused, unsigned oddi
         draw_build(e);
     else
         draw_request(e);
-    e->kills = deadly && e->topic == INPUT_REQUESTS;
+    e->kills = deadly;
     e->refused_by_store = refused && !e->kills;
     if (fate >= 100 - oddities && !e->kills && !e->refused_by_store) draw_oddity(e);
     if (e->expect == EXPECT_REFUSED && world.shard_count == 1 && e->on_foreign_partition) {
@@ -312,6 +312,13 @@ static void draw_rest(struct random *upstream) {
         random_chance(upstream, 40) ? 30 * DAY - random_between(upstream, 0, HOUR) : random_between(upstream, 5 * DAY, 45 * DAY);
 }
 
+/* Somewhere, or right behind the first, whichever topic each is of. -1: there is none. */
+static int draw_second_deadly(int first) {
+    struct random deadly = random_of(world.spec->seed, SUBJECT_WORKLOAD + 60);
+    if (first < 0 || !random_chance(&deadly, 40)) return -1;
+    return random_chance(&deadly, 40) ? first + 1 : (int)random_below(&deadly, event_count);
+}
+
 void workload_begin(void) {
     memset(sent, 0, sizeof sent);
     memset(sent_count, 0, sizeof sent_count);
@@ -324,6 +331,7 @@ void workload_begin(void) {
     event_count = (size_t)(random_chance(&drawn, 70) ? random_between(&drawn, 6, 40) : random_between(&drawn, 40, EVENTS_MAX));
     events = keep(event_count * sizeof *events);
     int deadly = random_chance(&drawn, 18) ? (int)random_below(&drawn, event_count / 2 + 1) : -1; /* others come behind it */
+    int second = draw_second_deadly(deadly);
     unsigned refused = random_chance(&drawn, 25) ? 15 : 0, oddities = random_chance(&drawn, 30) ? 45 : 12; /* of a hundred */
     struct random upstream = random_of(world.spec->seed, SUBJECT_UPSTREAM);
     bool transactional = random_chance(&upstream, 30);
@@ -333,7 +341,7 @@ void workload_begin(void) {
         struct event *e = &events[i];
         e->number = (int)i;
         e->at = at;
-        draw_event(e, (int)i == deadly, random_chance(&drawn, refused), oddities);
+        draw_event(e, (int)i == deadly || (int)i == second, random_chance(&drawn, refused), oddities);
         uint32_t home = text_murmur2(slice_str(project_name(e->project))) % world.shard_count;
         e->shard = e->on_foreign_partition ? (home + 1) % world.shard_count : home;
         write_record(e);
