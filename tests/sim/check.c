@@ -301,6 +301,17 @@ static bool has_same_owner(const struct db_shard *was, const struct db_shard *is
     return same;
 }
 
+/* Whoever may have written for the shard may still be fenced by its row. */
+static bool still_names(const struct db_shard *was, const struct db_shard *is) {
+    bool all = true;
+    for (size_t i = 0; i < was->id_count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < is->id_count; k++) found |= slice_equal(was->ids[i], is->ids[k]);
+        all &= found;
+    }
+    return all;
+}
+
 static bool has_same_rows(const struct db_shard *was, const struct db_shard *is) {
     return was->sequence == is->sequence && digest_equal(&was->head, &is->head) &&
            was->position[INPUT_BUILDS] == is->position[INPUT_BUILDS] &&
@@ -327,7 +338,7 @@ void check_restored(const struct db *lost) {
         bool same_owner = has_same_owner(was, is), same_rows = has_same_rows(was, is), same_deaths = has_same_deaths(was, is);
         note_lost(lost, n);
         shards[n].restored |= !same_owner || !same_rows;
-        shards[n].hopeless |= !same_owner;
+        shards[n].hopeless |= !still_names(was, is);
         shards[n].deaths_unknown |= !same_owner || !same_rows || !same_deaths;
         if (!same_deaths) memset(kills, 0, sizeof kills); /* the database has forgotten of them */
         some |= !same_owner || !same_rows;
