@@ -363,6 +363,8 @@ void plan_begin(void) {
         if (random_chance(&drawn, calm ? 80 : 40)) place(fault, fault->at - fault->time / 5, apply_policy);
         if (random_chance(&drawn, calm ? 20 : 60)) place(fault, fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again);
         place(fault, fault->at + 3 * SECOND, delete_settled);
+        /* What is restored then is another's, who is not told. */
+        if (calm && random_chance(&drawn, 40)) place(fault, fault->at - fault->time / 4 + MS, rebalance_again);
     }
     world.result.fault_count = fault_count;
 }
