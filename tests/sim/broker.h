@@ -58,8 +58,7 @@ void broker_end_later(int id, unsigned epoch, micros delay);
 size_t broker_stable(enum output_topic topic, uint32_t shard);
 /* Some transaction is open or its markers are not written yet. */
 bool broker_is_busy(void);
-/* Deletes what is settled by the database's word. */
-/* False: there was nothing to delete. */
+/* Deletes what is settled by the database's word. False: that is nothing. */
 bool broker_delete_settled(uint32_t shard);
 /* The brokers answer nobody for a while: neither clients' requests nor the group's. */
 void broker_go_away(micros time);

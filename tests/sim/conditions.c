@@ -2,9 +2,12 @@
 
 #include "registry_sim.h"
 
+#include <string.h>
+
 struct lines {
     char text[4000];
     size_t used;
+    bool unmet, failed;
 };
 
 static void write(struct lines *lines, struct slice type, struct slice subject, struct slice status, struct slice code) {
@@ -15,23 +18,21 @@ static void write(struct lines *lines, struct slice type, struct slice subject, 
 }
 
 static void add(struct lines *lines, const char *type, struct slice subject, const char *status, const char *code) {
+    lines->unmet |= strcmp(status, "unmet") == 0;
+    lines->failed |= strcmp(status, "failed") == 0;
     write(lines, slice_str(type), subject, slice_str(status), slice_str(code));
 }
 
-enum registry_answer conditions_answer(const struct told *told, bool truth, const struct artifact_facts *artifact) {
-    if (truth) return registry_sim_truth(artifact->digest);
-    for (; told; told = told->next)
+static enum registry_answer answer_to(const struct situation *s, const struct artifact_facts *artifact) {
+    if (s->truth) return registry_sim_truth(artifact->digest);
+    for (const struct told *told = s->told; told; told = told->next)
         if (slice_equal(told->digest, artifact->digest) && slice_is(told->host, host_name(artifact->host))) return told->answer;
     return REGISTRY_NOT_ASKED;
 }
 
-bool conditions_know_project(const struct policy_facts *policy, int project) {
-    return policy && (project < 3 || (project_is_beta(project) && policy->knows_beta));
-}
-
-bool conditions_are_gated(const struct policy_facts *policy, int environment) {
-    return environment && environment < ENVIRONMENTS && policy->environments[environment] && policy->gated[environment] &&
-           policy->environments[environment - 1];
+/* The policy wants the release in the environment before this one first. */
+static bool is_gated(const struct policy_facts *policy, int environment) {
+    return environment && policy->gated[environment] && policy->environments[environment - 1];
 }
 
 static void add_artifact(struct lines *lines, const struct situation *s, const struct artifact_facts *artifact) {
@@ -49,7 +50,7 @@ static void add_artifact(struct lines *lines, const struct situation *s, const s
     } else if (artifact->host == HOST_FORBIDDEN || (artifact->host == HOST_TWO && !s->policy->knows_host_two)) {
         add(lines, "artifact", name, "failed", "registry-forbidden");
     } else {
-        enum registry_answer answer = conditions_answer(s->told, s->truth, artifact);
+        enum registry_answer answer = answer_to(s, artifact);
         add(lines, "artifact", name, answers[answer].status, answers[answer].code);
     }
 }
@@ -64,10 +65,10 @@ static void add_build(struct lines *lines, const struct situation *s) {
     for (size_t i = 0; i < s->build->artifact_count; i++) add_artifact(lines, s, &s->build->artifacts[i]);
 }
 
-struct slice conditions_expected(const struct situation *s) {
-    struct lines lines = {.used = 0};
+struct verdict conditions_expected(const struct situation *s) {
+    struct lines lines = {.unmet = !s->policy};
     struct slice project = slice_str(project_name(s->project)), environment = slice_str(environment_name(s->environment));
-    bool known = conditions_know_project(s->policy, s->project);
+    bool known = s->policy && (s->project < 3 || (project_is_beta(s->project) && s->policy->knows_beta));
     bool named = known && s->environment < ENVIRONMENTS && s->policy->environments[s->environment];
     if (s->policy && !known)
         add(&lines, "policy", project, "failed", "unknown-project");
@@ -75,11 +76,11 @@ struct slice conditions_expected(const struct situation *s) {
         add(&lines, "policy", environment, named ? "met" : "failed", named ? "allowed" : "unknown-environment");
     add(&lines, "release", release_facts(s->project, s->release, 0)->git_sha, s->build ? "met" : "unmet",
         s->build ? "verified" : "not-built-yet");
-    if (named && conditions_are_gated(s->policy, s->environment))
+    if (named && is_gated(s->policy, s->environment))
         add(&lines, "after", slice_str(environment_name(s->environment - 1)), s->was_promoted_before ? "met" : "unmet",
             s->was_promoted_before ? "promoted" : "not-promoted-yet");
     if (s->build && known) add_build(&lines, s);
-    return keep_slice(slice_of(lines.text, lines.used));
+    return (struct verdict){keep_slice(slice_of(lines.text, lines.used)), lines.unmet, lines.failed, named};
 }
 
 struct slice conditions_read(const struct json *array) {

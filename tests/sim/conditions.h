@@ -24,13 +24,14 @@ struct situation {
     bool truth; /* the registries as they are now, whatever was told */
 };
 
-enum registry_answer conditions_answer(const struct told *told, bool truth, const struct artifact_facts *artifact);
-bool conditions_know_project(const struct policy_facts *policy, int project);
-/* The policy wants the release in the environment before this one first. */
-bool conditions_are_gated(const struct policy_facts *policy, int environment);
+struct verdict {
+    struct slice conditions;
+    bool unmet, failed; /* some of them; without a policy everything waits */
+    bool named;         /* the policy knows the environment, and the project */
+};
 
-/* Both live until the end of the run. */
-struct slice conditions_expected(const struct situation *situation);
+/* The texts live until the end of the run. */
+struct verdict conditions_expected(const struct situation *situation);
 /* Of the JSON array in an answer or a row; a NULL `p` when it is none. */
 struct slice conditions_read(const struct json *array);
 

@@ -18,11 +18,11 @@ void group_begin(void);
 void group_join(unsigned lane);
 void group_leave(unsigned lane);
 void group_heal(void);
-/* Gives the shards out anew. */
-/* False: there is no coordinator now. */
+/* Gives the shards out anew. False: there is no coordinator now. */
 bool group_rebalance(const char *why);
 
-/* The coordinator throws a member out, as after a long silence; it learns that later. */
+/* The coordinator throws a member out, as after a long silence; it learns that later. False: there is no such member, or no
+ * coordinator. */
 bool group_throw_out(unsigned lane);
 
 /* Appends; the offset and shard are set. */

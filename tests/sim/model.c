@@ -74,63 +74,7 @@ struct wish {
     bool truth; /* the registries as they are now, whatever was told */
 };
 
-static void weigh_artifact(const struct wish *wish, const struct policy_facts *policy, const struct artifact_facts *artifact,
-                           bool *unmet, bool *failed) {
-    if (artifact->host < 0) {
-        *failed |= !policy->unchecked_other;
-        return;
-    }
-    if (artifact->host == HOST_FORBIDDEN || (artifact->host == HOST_TWO && !policy->knows_host_two)) {
-        *failed = true;
-        return;
-    }
-    switch (conditions_answer(wish->told, wish->truth, artifact)) {
-    case REGISTRY_FOUND:
-        return;
-    case REGISTRY_MISSING:
-    case REGISTRY_MISMATCH:
-        *failed = true;
-        return;
-    default:
-        *unmet = true;
-    }
-}
-
-static void weigh_release(const struct wish *wish, const struct policy_facts *policy, bool *unmet, bool *failed) {
-    const struct m_release *release = &model.releases[wish->project][wish->release];
-    const struct release_facts *facts = release_facts(wish->project, wish->release, release->variant);
-    bool known = conditions_know_project(policy, wish->project);
-    bool allowed = project_is_beta(wish->project) ? policy->unsigned_beta : policy->unsigned_acme;
-    *unmet |= !release->verified;
-    if (!release->verified || !known) return;
-    if (release->variant == 3)
-        *unmet = true; /* nobody verifies signatures yet */
-    else
-        *failed |= !allowed;
-    for (size_t i = 0; i < facts->artifact_count; i++) weigh_artifact(wish, policy, &facts->artifacts[i], unmet, failed);
-}
-
-static const char *expected(const struct wish *wish) {
-    const struct policy_facts *policy = policies_at(wish->version);
-    bool unmet = false, failed = false, named = false;
-    const struct m_environment *environment = &model.environments[wish->project][wish->environment];
-    if (!policy) {
-        unmet = true;
-    } else {
-        bool known = conditions_know_project(policy, wish->project);
-        named = known && wish->environment < ENVIRONMENTS && policy->environments[wish->environment];
-        failed |= !named;
-        if (named && conditions_are_gated(policy, wish->environment))
-            unmet |= !model.promoted[wish->project][wish->release][wish->environment - 1];
-        weigh_release(wish, policy, &unmet, &failed);
-    }
-    if (named && environment->known && environment->release == wish->release && wish->expires_at > wish->now)
-        return "promoted"; /* it is there already */
-    if (wish->expires_at <= wish->now) return "expired";
-    return failed ? "rejected" : unmet ? "waiting" : "promoted";
-}
-
-static struct slice conditions_of(const struct wish *wish) {
+static struct verdict weigh(const struct wish *wish) {
     const struct m_release *release = &model.releases[wish->project][wish->release];
     int before = wish->environment ? wish->environment - 1 : 0;
     struct situation situation = {.project = wish->project,
@@ -146,13 +90,22 @@ static struct slice conditions_of(const struct wish *wish) {
     return conditions_expected(&situation);
 }
 
+static const char *expected(const struct wish *wish, const struct verdict *verdict) {
+    const struct m_environment *environment = &model.environments[wish->project][wish->environment];
+    if (verdict->named && environment->known && environment->release == wish->release && wish->expires_at > wish->now)
+        return "promoted"; /* it is there already */
+    if (wish->expires_at <= wish->now) return "expired";
+    return verdict->failed ? "rejected" : verdict->unmet ? "waiting" : "promoted";
+}
+
 /* What a promotion is to be now: its outcome, and the conditions for it. */
 static void judge(const struct wish *wish, const struct ledger_row *row, const struct event *e, const struct decision *d) {
-    const char *outcome = expected(wish);
-    struct slice conditions = conditions_of(wish);
+    struct verdict verdict = weigh(wish);
+    const char *outcome = expected(wish, &verdict);
     if (!slice_is(e && e->dry_run ? d->would_be : d->outcome, outcome)) wrong(row, e, outcome, d);
-    if (!slice_equal(d->conditions, conditions))
-        wrong(row, e, keep_print("of the conditions %.*s and not %.*s", SLICE_ARG(conditions), SLICE_ARG(d->conditions)).p, d);
+    if (!slice_equal(d->conditions, verdict.conditions))
+        wrong(row, e,
+              keep_print("of the conditions %.*s and not %.*s", SLICE_ARG(verdict.conditions), SLICE_ARG(d->conditions)).p, d);
 }
 
 /* ---- promotions ---- */
@@ -248,7 +201,8 @@ static void look(void) {
         wish.now = looks.shard->now_at;
         wish.version = looks.shard->control_version;
         wish.told = looks.knowledge->told;
-        looks.right[i] = strcmp(expected(&wish), "waiting") == 0 && slice_equal(conditions_of(&wish), p->conditions);
+        struct verdict verdict = weigh(&wish);
+        looks.right[i] = strcmp(expected(&wish, &verdict), "waiting") == 0 && slice_equal(verdict.conditions, p->conditions);
     }
 }
 
@@ -445,12 +399,13 @@ void model_compare_waiting(void) {
         wish.now = world_store_now();
         wish.version = policies_version();
         wish.truth = true;
-        const char *what = expected(&wish);
+        struct verdict verdict = weigh(&wish);
+        const char *what = expected(&wish, &verdict);
         if (strcmp(what, "waiting") != 0)
             world_violate("timers", (int)p->shard, p->answered, -1,
                           "the promotion that row %u-%llu has opened still waits, and it should be %s", p->shard,
                           (unsigned long long)p->opened, what);
-        if (!slice_equal(conditions_of(&wish), p->conditions))
+        if (!slice_equal(verdict.conditions, p->conditions))
             world_violate("timers", (int)p->shard, p->answered, -1,
                           "the promotion that row %u-%llu has opened still waits for what its last answer no longer says",
                           p->shard, (unsigned long long)p->opened);
