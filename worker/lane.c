@@ -7,7 +7,8 @@
 
 enum {
     MOTION_WAIT_MS = 5,
-    COLLECT_MS = 14, /* a commit and half a transaction */
+    COLLECT_MS = 17, /* a commit, a transaction, and what others need of the machine */
+    CROWD = 4,       /* records of a batch, after which the next one is collected in any case */
     LOOK_MS = 1000,
     LOOKS_AFTER_OUTAGE = 20,
     LOOKS_IN_REBALANCE = 90,
@@ -279,6 +280,7 @@ static void consume(struct lane *lane, int wait_ms) {
     case INPUT_RECORDS:
         is_full = event.record_count + event.end_count >= limit;
         if (is_full) lane->batch_records = limit * 2;
+        lane->crowded = event.record_count >= CROWD;
         lane->collect_until = is_full || !event.record_count ? 0 : lane_now_ms(lane) + COLLECT_MS;
         if (event.record_count) process_records(lane, event.records, event.record_count);
         shard_pass(lane, event.ends, event.end_count);
@@ -303,20 +305,36 @@ static void consume(struct lane *lane, int wait_ms) {
 }
 
 /* While the publisher is busy, what comes could not be published at once: it is committed together with what comes next, as each
- * commit takes time from the transaction under way. The end of that one is a report, which is not waited past. */
+ * commit takes time from the transaction under way. Where records come all the time, batches keep this distance in any case: a
+ * commit and a transaction for each handful take the processors from everybody, and the records come no sooner for it. */
 int lane_collect_ms(const struct lane *lane) {
     uint64_t now = lane_now_ms(lane);
-    if (lane->free_count == LANE_BATCHES || lane->asking || lane->next_due <= now || lane->collect_until <= now) return 0;
+    bool idle = lane->free_count == LANE_BATCHES && !lane->crowded;
+    if (idle || lane->asking || lane->next_due <= now || lane->collect_until <= now) return 0;
     return (int)(lane->collect_until - now);
 }
 
-bool lane_step(struct lane *lane, int wait_ms) {
-    int collect = lane->revoking || lane->ending ? 10 : lane_collect_ms(lane);
-    lane_turn(lane);
-    for (struct report *report = handoff_reports(lane->options.handoff, collect), *next; report; report = next) {
+/* False when there were none in that time. */
+static bool take_reports(struct lane *lane, int wait_ms) {
+    struct report *first = handoff_reports(lane->options.handoff, wait_ms);
+    for (struct report *report = first, *next; report; report = next) {
         next = report->next;
         lane_report(lane, report);
     }
+    return first;
+}
+
+/* What the publisher has to say, for as long as the next records are collected. */
+static void hear_publisher(struct lane *lane) {
+    if (lane->revoking || lane->ending)
+        (void)take_reports(lane, 10);
+    else
+        while (take_reports(lane, lane_collect_ms(lane))) continue;
+}
+
+bool lane_step(struct lane *lane, int wait_ms) {
+    lane_turn(lane);
+    hear_publisher(lane);
     shard_tend(lane);
     finish_revocation(lane);
     if (lane->failed || (lane->ending && shard_all_away(lane))) return false;

@@ -90,7 +90,8 @@ struct lane {
     unsigned pause_ms;
     unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     bool outage;            /* brokers were away since it was last taken in */
-    uint64_t collect_until; /* records that come before then may wait for more, while the publisher is busy */
+    uint64_t collect_until; /* records that come before then may wait for more: while the publisher is busy, */
+    bool crowded;           /* or when many came the last time */
     bool asking;            /* a registry is still asked */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
