@@ -131,7 +131,7 @@ const struct config_key config_keys[] = {
      .minimum = 1,
      .maximum = 20000,
      .help = "The most records of one batch, which is one database transaction. While results are being "
-             "published it waits up to 14 ms for more."},
+             "published, and after a batch of four or more, it waits up to 17 ms for more."},
     {.name = "worker.batch-bytes",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(worker.batch_bytes),

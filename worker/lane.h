@@ -90,8 +90,8 @@ struct lane {
     unsigned pause_ms;
     unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     bool outage;            /* brokers were away since it was last taken in */
-    uint64_t collect_until; /* records that come before then may wait for more: while the publisher is busy, */
-    bool crowded;           /* or when many came the last time */
+    uint64_t collect_until; /* records that come before then may wait for more, while the publisher is busy or it is crowded */
+    bool crowded;           /* the last batch had several records, and so will the next */
     bool asking;            /* a registry is still asked */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
@@ -109,6 +109,8 @@ struct config;
  * Returns the exit status. */
 int lane_main(const struct config *config, unsigned number, struct lane_metrics *metrics);
 
+/* Does what the publisher's reports ask for; waits up to `wait_ms` for one. False when there was none. */
+bool lane_hear(struct lane *lane, int wait_ms);
 /* How long the next records may be waited for without being looked for, for all of them to be one commit. */
 int lane_collect_ms(const struct lane *lane);
 /* One turn of the loop. False when the lane has ended: `lane->failed` says whether it should not have. */

@@ -33,12 +33,7 @@ static bool has_free_batch(const struct lane *lane) {
 /* NULL when the publisher keeps all of them for long: the group and the signals must not wait for it. */
 static struct batch *take_batch(struct lane *lane) {
     uint64_t deadline = lane_now_ms(lane) + BATCH_WAIT_MS;
-    while (!has_free_batch(lane) && !lane->failed && lane_now_ms(lane) < deadline) {
-        for (struct report *report = handoff_reports(lane->options.handoff, 100), *next; report; report = next) {
-            next = report->next;
-            lane_report(lane, report);
-        }
-    }
+    while (!has_free_batch(lane) && !lane->failed && lane_now_ms(lane) < deadline) (void)lane_hear(lane, 100);
     return lane->failed || !has_free_batch(lane) ? NULL : lane->free[--lane->free_count];
 }
 
