@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, PROBE_MS = 150, CREDENTIALS_MAX = 32 * 1024 * 1024 };
+enum { BUSY_FIRST_S = 1, BUSY_LONGEST_S = 60, DOUBT_MS = 10, PROBE_MS = 50, CREDENTIALS_MAX = 32 * 1024 * 1024 };
 
 /* ---- answers ---- */
 
