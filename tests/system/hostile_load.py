@@ -1,12 +1,10 @@
 #!/usr/bin/python3
 """Load that means harm, and what it does to the neighbours: junk, a project that sends a hundred times what the others do, manifests
-as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, and everything is answered
-exactly once. Memory is judged in the longer forms only, which run the release build, as sanitizers change it.
-
-The neighbours' p99 should stay within twice what it is without, measured in the same run. Whether it does is printed and fails nothing: it
-is a matter of what else the machine does, as with all benchmarks. What fails is several times that; in a flood, which is more
-than the machine can take, a second. A full run also sends a fifth of each load to topics that nobody reads: what sender and broker alone
-take from the neighbours on the same processors.
+as large as may be, promotions that wait for a registry that never answers. A lane's memory stays bounded, everything is answered
+exactly once, and the neighbours' p99 stays within twice what it is without, measured in the same run; in a flood, which is more than
+the machine can take, within half a second. Memory is judged in the longer forms only, which run the release build, as sanitizers change it;
+p99 strictly in a full run only, which has enough answers for one, give or take 15 ms; both are printed always. A full run also sends
+a fifth of each load to topics that nobody reads: what sender and broker alone take from the neighbours on the same processors.
 
 With names of cases as arguments only these. SLUICE_TESTS_HOSTILE=full takes the long forms, as a full run does; medium is a
 measurement of four minutes for a quiet machine.
@@ -32,7 +30,6 @@ SIZE = os.environ.get("SLUICE_TESTS_HOSTILE") or ("full" if FULL else "short")
 SHARDS = 4
 HARMED = (0, 2)    # one of each lane's two (the group gives 0 and 1 to one of them): neighbours are on these, behind it, and on the others
 RATE = 40          # of the neighbours, events a second
-REACH = 2          # times the p99 of the quiet, at most
 # Quiet seconds before each of the others, seconds of the greedy project, junk events, large manifests, promotions, seconds from when
 # they wait.
 QUIET, GREEDY, JUNK, LARGE, HANGING, HANG_LOOK = {
@@ -250,23 +247,22 @@ class Hostile:
         if name == "quiet":
             self.base += them.answered
             them.answered = self.base
-        self.tap.note(f"{words}: {time.monotonic() - began:.0f} s; a lane's memory at most {memory.most:.0f} MiB; "
-                      f"{len(them.answered)} answers to neighbours")
+        self.tap.note(f"{words}: {time.monotonic() - began:.0f} s; a lane's memory at most {memory.most:.0f} MiB; {len(them.answered)} answers "
+                      f"to neighbours")
         for kind, shards in (("on other shards", others), ("on the same shards", set(HARMED))):
             times = [percentile(them.answered, part, shards) for part in (0.5, 0.99, 1)]
-            ratio = times[1] / percentile(self.base, 0.99, shards)
-            self.tap.note(f"  {kind}: p50 {times[0]:.1f} ms, p99 {times[1]:.1f} ms, longest {times[2]:.1f} ms; p99 is {ratio:.2f} times "
-                          f"that of the quiet" + ("" if name == "quiet" else ": holds" if ratio <= REACH else f", short of {REACH}"))
+            self.tap.note(f"  {kind}: p50 {times[0]:.1f} ms, p99 {times[1]:.1f} ms, longest {times[2]:.1f} ms; p99 is "
+                          f"{times[1] / percentile(self.base, 0.99, shards):.2f} times that of the quiet")
         self.tap.check(f"{words}: every neighbour is answered", them.missing == 0 and them.answered, f"{them.missing} are not")
         if name == "quiet":
             return
         p99, base = percentile(them.answered, 0.99, others), percentile(self.base, 0.99, others)
         if SIZE == "full":
-            limit = 1000 if "flood" in name else 5 * base + 100
+            # What is more than the machine can take fills the lane's queue, behind which its other shards wait: a bounded time.
+            limit = 500 if "flood" in name else 2 * base + 15
         else:
             limit = 20 * base + 3000  # a busy machine, and a few answers only: nobody is forgotten, no more is said
-        self.tap.check(f"{words}: the neighbours' p99 on other shards stays within its limit", p99 <= limit,
-                       f"{p99:.1f} ms, not {limit:.1f}")
+        self.tap.check(f"{words}: the neighbours' p99 on other shards stays within its limit", p99 <= limit, f"{p99:.1f} ms, not {limit:.1f}")
         if SIZE != "short":
             self.tap.check(f"{words}: a lane takes at most {MEMORY_LIMIT} MiB", memory.most <= MEMORY_LIMIT, f"{memory.most:.0f} MiB")
 
