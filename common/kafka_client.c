@@ -42,6 +42,10 @@ static const struct role_setting defaults[] = {
     {INPUT, "queued.min.messages", "300"},
     {INPUT, "fetch.message.max.bytes", "16384"}, /* of a partition; one batch of records may be larger */
     {INPUT, "fetch.max.bytes", "1048576"},       /* of an answer; it stays whole while one of its records lives */
+    /* A fetch asks for the partitions for which the queue had room when each was looked at. If it was full for one of them, and
+     * empty a moment later, that one's records wait until the fetch is answered, which without records of the others takes this
+     * long. */
+    {INPUT, "fetch.wait.max.ms", "50"},
     {COMMITTED | EVERYTHING, "queued.max.messages.kbytes", "8192"},
     {COMMITTED | EVERYTHING, "fetch.max.bytes", "8388608"},
     {TAILS, "queued.max.messages.kbytes", "2048"},

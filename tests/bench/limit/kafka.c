@@ -40,6 +40,7 @@ static const struct setting consumer_settings[] = {
     {"queued.min.messages", "300"},        /* QUEUED_RECORDS */
     {"fetch.message.max.bytes", "16384"},
     {"fetch.max.bytes", "1048576"},
+    {"fetch.wait.max.ms", "50"},
 };
 static const struct setting producer_settings[] = {
     {"enable.idempotence", "true"},
