@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,8 @@ class Stack:
 
         if not os.environ.get("SLUICE_TESTS_KEEP"):
             atexit.register(stop)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda *_: sys.exit(143))
         print(f"# starting Kafka, Postgres and a registry in {folder}", file=sys.stderr)
         script("local.sh", "up", "--servers")
         for line in script("local.sh", "env").splitlines():
