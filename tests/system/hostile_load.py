@@ -30,12 +30,12 @@ SIZE = os.environ.get("SLUICE_TESTS_HOSTILE") or ("full" if FULL else "short")
 SHARDS = 4
 HARMED = (0, 2)    # one of each lane's two (the group gives 0 and 1 to one of them): neighbours are on these, behind it, and on the others
 RATE = 40          # of the neighbours, events a second
-# Quiet seconds before each of the others, seconds of the greedy project, junk events, large manifests, promotions, seconds from when
-# they wait.
-QUIET, GREEDY, JUNK, LARGE, HANGING, HANG_LOOK = {
-    "short": (1.5, 3, 15_000, 12, 200, 4),
-    "medium": (6, 15, 100_000, 150, 3_000, 45),
-    "full": (15, 60, 1_000_000, 1_000, 10_000, 90)}[SIZE]
+# Seconds to warm up, quiet seconds before each of the others, seconds of the greedy project, junk events, large manifests, promotions,
+# seconds from when they wait.
+WARM, QUIET, GREEDY, JUNK, LARGE, HANGING, HANG_LOOK = {
+    "short": (0, 1.5, 3, 15_000, 12, 200, 4),
+    "medium": (25, 6, 15, 100_000, 150, 3_000, 45),
+    "full": (120, 15, 60, 1_000_000, 1_000, 10_000, 90)}[SIZE]
 JUNK_RATE, LARGE_RATE = 2_000, 10  # a second: what leaves two processors some time; a flood is as fast as Kafka takes it
 NOBODY = "nobody."  # ends the prefix of topics that no worker reads
 MEMORY_LIMIT = 96  # MiB of a lane, without sanitizers: 40 at its busiest, and some 25 times a megabyte where records are so large
@@ -186,11 +186,11 @@ class Hostile:
     # ---- the cases: each returns when its harm is done ----
 
     def warm_up(self):
-        """A broker that has just begun compiles itself for half a minute, and takes a processor for it."""
+        """A broker that has just begun compiles itself for two minutes, the first of them with a processor."""
         with Neighbours(self.sluice, self.releases, RATE):
             time.sleep(QUIET)
-            if SIZE != "short":
-                self.load("junk", JUNK_RATE * 25)
+            if WARM:
+                self.load("junk", JUNK_RATE * WARM)
                 self.load("large_manifests", LARGE_RATE * 10)
 
     def quiet(self):
