@@ -207,7 +207,7 @@ class Witness(Watcher):
         while not self.ended.is_set():
             for message in self.consumer.consume(500, 0.2):
                 if message.error():
-                    self.trouble = message.error().str()
+                    self.trouble = f"{message.topic()}@{message.partition()}/{message.offset()}: {message.error().str()}"
                     continue  # a broker is away; what matters is compared at the end
                 self.looks += 1
                 headers = dict(message.headers() or [])

@@ -164,7 +164,7 @@ def settle(field, witness, seconds, due=True):
         if witness.error:
             raise RuntimeError(f"who watches {witness.what} died: {witness.error}")
         if time.monotonic() > began + seconds:
-            raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}")
+            raise TimeoutError(f"not settled within {seconds} s: {'; '.join(late)}; who watches {witness.what} last met: {witness.trouble}")
         time.sleep(0.3)
     return time.monotonic() - began
 
