@@ -3,7 +3,6 @@
 import argparse
 import collections
 import json
-import signal
 import sys
 import time
 import traceback
@@ -16,6 +15,7 @@ import schedule  # noqa: E402  pylint: disable=wrong-import-position
 import seed as seeds  # noqa: E402  pylint: disable=wrong-import-position
 from kinds import KINDS  # noqa: E402  pylint: disable=wrong-import-position
 from servers import Servers, wait  # noqa: E402  pylint: disable=wrong-import-position
+from lib.stack import end_when_asked  # noqa: E402  pylint: disable=wrong-import-position
 
 
 ENOUGH, WHOLE = 10, 60  # how often each kind must be injected in a run of so many seeds
@@ -136,8 +136,7 @@ def main():
     parser.add_argument("--allow-skipped", action="store_true", help="60 seeds may pass without the kinds that cannot be tried here")
     parser.add_argument("--totals", type=Path, metavar="FILE", help="add up the parts of a longer run there, and judge all of it")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(143))
+    end_when_asked()
     if options.plan:
         planned = collections.Counter()
         for number in options.seeds:

@@ -25,6 +25,12 @@ def script(name, *arguments, **environment):
     return done.stdout
 
 
+def end_when_asked():
+    """SIGTERM and SIGHUP end the program like sys.exit, so that what it has started is stopped."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(143))
+
+
 class Stack:
     def __init__(self):
         if "SLUICE_LOCAL_REGISTRY" not in os.environ:
@@ -59,8 +65,7 @@ class Stack:
 
         if not os.environ.get("SLUICE_TESTS_KEEP"):
             atexit.register(stop)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, lambda *_: sys.exit(143))
+            end_when_asked()
         print(f"# starting Kafka, Postgres and a registry in {folder}", file=sys.stderr)
         script("local.sh", "up", "--servers")
         for line in script("local.sh", "env").splitlines():
