@@ -9,7 +9,7 @@ import time
 import traceback
 
 import psycopg2
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from checks import forms
 from lib import events, registry
@@ -191,7 +191,9 @@ class Watcher(threading.Thread):
 
 
 class Witness(Watcher):
-    """Reads the answers as they are committed, all the time, past the proxies."""
+    """Reads the answers as they are committed, all the time, past the proxies. A broker that led once and does not know yet that it no
+    longer does may say that its log ends before what is asked for; librdkafka then reads that partition no more, so the witness asks
+    for it anew, from where it was."""
     what = "the answers"
 
     def __init__(self, sluice):
@@ -200,19 +202,28 @@ class Witness(Watcher):
         self.consumer = Consumer({"bootstrap.servers": sluice.stack.brokers, "group.id": "witness", "isolation.level": "read_committed",
                                   "enable.auto.commit": False, "auto.offset.reset": "error", "reconnect.backoff.max.ms": 500,
                                   "log_level": 0})
-        self.consumer.assign([TopicPartition(self.prefix + topic, number, 0) for topic in ("results", "dead-letter")
-                              for number in range(sluice.shards)])
+        self.places = [(topic, number) for topic in ("results", "dead-letter") for number in range(sluice.shards)]
+        self.read_on()
+
+    def read_on(self):
+        """Every partition, from after what was seen of it."""
+        after = {place: seen[-1][0] + 1 for place, seen in self.seen.items()}
+        self.consumer.assign([TopicPartition(self.prefix + topic, number, after.get((topic, number), 0)) for topic, number in self.places])
 
     def watch(self):
         while not self.ended.is_set():
+            stopped = False
             for message in self.consumer.consume(500, 0.2):
                 if message.error():
                     self.trouble = f"{message.topic()}@{message.partition()}/{message.offset()}: {message.error().str()}"
+                    stopped |= message.error().code() == KafkaError._AUTO_OFFSET_RESET  # pylint: disable=protected-access
                     continue  # a broker is away; what matters is compared at the end
                 self.looks += 1
                 headers = dict(message.headers() or [])
                 self.seen.setdefault((message.topic().removeprefix(self.prefix), message.partition()), []).append(
                     (message.offset(), int(headers["ce_ledgersequence"]), headers["ce_ledgerhash"]))
+            if stopped:
+                self.read_on()
 
     def last(self, topic, partition):
         """The sequence of the last answer there."""
