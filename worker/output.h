@@ -21,6 +21,8 @@ struct output_record {
     struct slice key, value; /* a NULL `p` is Kafka's null */
     const struct record_header *headers;
     size_t header_count;
+    bool placed; /* it must get the offset `at`: see `tails` */
+    int64_t at;
 };
 
 /* The last committed result of one output partition. */
@@ -46,10 +48,14 @@ struct output_operations {
     int (*begin)(struct output *output, int which, struct error *error);
     /* Copies the record; waits while the local queue is full. */
     int (*produce)(struct output *output, int which, const struct output_record *record, struct error *error);
-    /* Flushes and commits. 0: committed. Otherwise it may or may not be. */
+    /* Flushes and commits. 0: committed. Otherwise it may or may not be; that of a `placed` record with another offset than it
+     * must get is not (kafka-stale-leader), unless it is not its producer's first transaction since `init`: a late EndTxn of one
+     * before would commit it too. */
     int (*commit)(struct output *output, int which, struct error *error);
     /* Waits a moment for the last stable offset of each partition to reach its high watermark as read at the start, then finds
-     * the last committed result of those where it has. */
+     * the last committed result of those where it has. A broker that led before and does not know yet that it no longer does
+     * answers as if it did, with an end below the leader's; but only the leader takes records, and gives them offsets. Whoever
+     * writes what may be there already lets the first record of the partition be `placed` at `ret_end`. */
     int (*tails)(struct output *output, struct output_tail *tails, size_t count, struct error *error);
     void (*free)(struct output *output);
 };

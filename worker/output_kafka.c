@@ -19,7 +19,8 @@ struct transactional {
     struct kafka_client client;
     rd_kafka_topic_t *topics[OUTPUT_TOPICS];
     unsigned unserved;
-    size_t undelivered; /* records of the transaction that are said to be delivered, and not where */
+    size_t undelivered;  /* records of the transaction that are said to be delivered, and not where */
+    char misplaced[300]; /* why one of them is not where it must be; empty: all are */
 };
 
 struct output_kafka {
@@ -29,11 +30,23 @@ struct output_kafka {
     struct transactional producers[OUTPUT_PRODUCERS];
 };
 
+/* The offset that a record must get goes with it as librdkafka's opaque pointer, which is NULL where there is none. */
+static void *opaque_of(const struct output_record *record) { return record->placed ? (void *)(intptr_t)(record->at + 1) : NULL; }
+
+static int64_t offset_of(void *opaque) { return (int64_t)(intptr_t)opaque - 1; }
+
 /* What could not be delivered fails the transaction by itself. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk;
     struct transactional *producer = (struct transactional *)((char *)opaque - offsetof(struct transactional, client));
-    if (kafka_is_nowhere(message)) producer->undelivered++;
+    if (kafka_is_nowhere(message)) {
+        producer->undelivered++;
+    } else if (!message->err && message->_private && message->offset != offset_of(message->_private) && !*producer->misplaced) {
+        (void)snprintf(producer->misplaced, sizeof producer->misplaced,
+                       "the log of %s, partition %d, goes on at offset %lld, and was said to end at %lld",
+                       rd_kafka_topic_name(message->rkt), (int)message->partition, (long long)message->offset,
+                       (long long)offset_of(message->_private));
+    }
 }
 
 static void transactional_release(struct transactional *producer) {
@@ -115,6 +128,7 @@ static int output_begin(struct output *output, int which, struct error *error) {
     struct transactional *producer = ready(output, which, error);
     if (!producer) return -1;
     producer->undelivered = 0;
+    producer->misplaced[0] = '\0';
     rd_kafka_error_t *cause = rd_kafka_begin_transaction(producer->client.rk);
     return cause ? kafka_client_fail_with(&producer->client, error, cause, "begin a transaction") : 0;
 }
@@ -138,6 +152,7 @@ static rd_kafka_error_t *enqueue(struct transactional *producer, const struct ou
         {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)record->key.p, record->key.n}},
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)record->value.p, record->value.n}},
         {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque_of(record)},
     };
     return rd_kafka_produceva(producer->client.rk, arguments, sizeof arguments / sizeof *arguments);
 }
@@ -162,6 +177,12 @@ static int output_produce(struct output *output, int which, const struct output_
 static int deliver(struct transactional *producer, struct error *error) {
     rd_kafka_resp_err_t code = rd_kafka_flush(producer->client.rk, COMMIT_MS);
     if (code) return kafka_client_fail(&producer->client, error, code, NULL, "deliver results");
+    if (*producer->misplaced)
+        return error_set(
+            error, ERROR_UNKNOWN, "kafka-stale-leader",
+            "%s: by a broker that no longer leads, unless somebody else writes there; nothing is published, and the end "
+            "is read again",
+            producer->misplaced);
     if (!producer->undelivered) return 0;
     return error_set(
         error, ERROR_UNKNOWN, "kafka-undelivered",

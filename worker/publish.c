@@ -31,8 +31,10 @@ struct published_shard {
     uint64_t through;               /* everything up to here is published, whatever its topic */
     uint64_t cursor[OUTPUT_TOPICS]; /* the last published row of each topic, or later */
     struct settled settled[OUTPUT_TOPICS];
-    uint64_t next; /* while a transaction is put together: the last row taken into it, */
-    bool current;  /* and whether the batch at hand is of this epoch */
+    uint64_t doubted[OUTPUT_TOPICS]; /* rows up to this may be in the topic, though the tail did not show them */
+    bool placed[OUTPUT_TOPICS];      /* a record has followed the tail */
+    uint64_t next;                   /* while a transaction is put together: the last row taken into it, */
+    bool current;                    /* and whether the batch at hand is of this epoch */
     bool draining;
     uint64_t unstable_at; /* when to complain, by the clock, that its tail cannot be read */
     struct order *take;   /* while it is PUBLISH_FENCE: the ids */
@@ -52,6 +54,7 @@ struct publisher {
     struct arena row;                              /* of one row: its record, which produce copies */
     char source[64];                               /* ce_source */
     int which;                                     /* the producer whose turn it is */
+    bool used[OUTPUT_PRODUCERS];                   /* has had a transaction since it was initialised */
     bool broken;                                   /* recover before anything else */
     int retry_ms;                                  /* how long to wait after the next failure */
     uint64_t tail_at;                              /* by the clock, when tails that were not stable are read again */
@@ -131,16 +134,21 @@ static void free_first_batch(struct publisher *p) {
     free(first);
 }
 
-/* Any error, any unknown outcome: what is in memory is dropped, the ledger has it. */
-static void broken(struct publisher *p, const struct error *error) {
-    struct report said = {.kind = REPORT_BROKEN};
-    (void)snprintf(said.reason, sizeof said.reason, "%.500s", error->message);
-    report(p, &said);
+/* Recovery comes next. What is in memory is dropped, the ledger has it. */
+static void start_over(struct publisher *p) {
     p->broken = true;
     p->tail_at = 0;
     while (p->batches) free_first_batch(p);
     for (uint32_t i = 0; i < p->options.shards; i++)
         if (p->shards[i].state == PUBLISH_READY) p->shards[i].state = PUBLISH_TAIL;
+}
+
+/* Any error, any unknown outcome. */
+static void broken(struct publisher *p, const struct error *error) {
+    struct report said = {.kind = REPORT_BROKEN};
+    (void)snprintf(said.reason, sizeof said.reason, "%.500s", error->message);
+    report(p, &said);
+    start_over(p);
 }
 
 /* ---- orders ---- */
@@ -301,6 +309,8 @@ static int take_tail(struct publisher *p, const struct output_tail *tail, struct
         uint64_t found = tail->ret_found[topic] ? tail->ret_sequence[topic] : 0;
         s->cursor[topic] = found > s->settled[topic].sequence ? found : s->settled[topic].sequence;
         s->settled[topic] = (struct settled){.sequence = s->cursor[topic], .offset = tail->ret_end[topic]};
+        s->doubted[topic] = s->cursor[topic] < s->known ? s->known : 0;
+        s->placed[topic] = false;
     }
     s->through = s->cursor[0] < s->cursor[1] ? s->cursor[0] : s->cursor[1];
     s->state = PUBLISH_READY;
@@ -358,6 +368,18 @@ static bool is_unpublished(const struct published_shard *s, const struct ledger_
     return result_topic(row->kind, &topic) && row->sequence > s->cursor[topic];
 }
 
+/* Was the tail told by a broker that no longer leads? The leader's offset of the first record behind it says so. */
+static void place(struct published_shard *s, struct output_record *record) {
+    record->placed = !s->placed[record->topic];
+    record->at = s->settled[record->topic].offset;
+    s->placed[record->topic] = true;
+}
+
+static int begin(struct publisher *p, struct error *error) {
+    p->used[p->which] = true;
+    return p->options.output->operations->begin(p->options.output, p->which, error);
+}
+
 static int produce(struct publisher *p, const struct answer *answer, size_t *count, struct error *error) {
     struct output *output = p->options.output;
     struct output_record record;
@@ -368,7 +390,8 @@ static int produce(struct publisher *p, const struct answer *answer, size_t *cou
         return error_set(error, ERROR_INTERNAL, "unpublishable",
                          "row %llu of shard %u cannot be made into a record: memory is exhausted or the row is damaged",
                          (unsigned long long)answer->row.sequence, answer->row.shard);
-    if (!*count && output->operations->begin(output, p->which, error)) return -1;
+    place(s, &record);
+    if (!*count && begin(p, error)) return -1;
     if (output->operations->produce(output, p->which, &record, error)) return -1;
     ++*count;
     fault_point("during-publish");
@@ -505,9 +528,22 @@ static int recover(struct publisher *p, struct error *error) {
     for (int which = 0; which < OUTPUT_PRODUCERS; which++) {
         turn(p);
         if (output->operations->init(output, which, error)) return -1;
+        p->used[which] = false;
     }
     p->broken = false;
     return 0;
+}
+
+/* A transaction whose records turn out to lie elsewhere than they must is left to be aborted. That it stays so, it has to be the
+ * first of its producer's epoch: a late EndTxn of one before would commit it. */
+static bool needs_new_epoch(const struct publisher *p) {
+    bool doubted = false;
+    for (uint32_t n = 0; n < p->options.shards; n++)
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+            const struct published_shard *s = &p->shards[n];
+            doubted |= s->state == PUBLISH_READY && !s->placed[topic] && s->doubted[topic] > s->through;
+        }
+    return doubted && p->used[p->which];
 }
 
 int publisher_start(struct publisher *p, struct error *error) {
@@ -526,6 +562,10 @@ static void drain(struct publisher *p) {
 static int work(struct publisher *p, struct error *error) {
     if (p->broken && recover(p, error)) return -1;
     if (fence(p, error) || tail(p, error)) return -1;
+    if (needs_new_epoch(p)) {
+        start_over(p);
+        if (recover(p, error) || tail(p, error)) return -1;
+    }
     if (has_unpublished(p)) return publish(p, error);
     while (p->batches) free_first_batch(p); /* published from the ledger, or of shards that were let go */
     return 0;

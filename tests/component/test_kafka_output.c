@@ -33,7 +33,8 @@ static struct output *open_output(const struct kafka_options *options, const cha
 
 static struct digest hash_of(uint64_t sequence) { return digest_of(slice_of((const char *)&sequence, sizeof sequence)); }
 
-static int produce(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t sequence) {
+/* `at`: where it must lie, or -1. */
+static int produce_at(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t sequence, int64_t at) {
     char digits[24], shard_digits[12], hash[DIGEST_TEXT];
     struct digest digest = hash_of(sequence);
     digest_text(hash, &digest);
@@ -43,8 +44,12 @@ static int produce(struct output *output, int which, enum output_topic topic, ui
                                             {SLICE("ce_ledgershard"), slice_str(shard_digits)},
                                             {SLICE("ce_ledgersequence"), slice_str(digits)},
                                             {SLICE("ce_ledgerhash"), slice_of(hash, DIGEST_TEXT)}};
-    const struct output_record record = {topic, shard, SLICE("acme/shop"), SLICE("{}"), headers, 4};
+    const struct output_record record = {topic, shard, SLICE("acme/shop"), SLICE("{}"), headers, 4, at >= 0, at};
     return output->operations->produce(output, which, &record, &error);
+}
+
+static int produce(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t sequence) {
+    return produce_at(output, which, topic, shard, sequence, -1);
 }
 
 static void publish(struct output *output, int which, enum output_topic topic, uint32_t shard, uint64_t first, uint64_t last) {
@@ -211,7 +216,7 @@ static void a_dead_letter_may_be_larger_than_the_record_that_it_quotes(void **st
     char prefix[64], *value = calloc(1, SIZE);
     struct kafka_options options = broker_topics(prefix, 1);
     struct output *output = open_output(&options, "a");
-    const struct output_record record = {OUTPUT_DEAD_LETTER, 0, {0}, slice_of(value, SIZE), NULL, 0};
+    const struct output_record record = {OUTPUT_DEAD_LETTER, 0, {0}, slice_of(value, SIZE), NULL, 0, false, 0};
     MUST(output->operations->init(output, 0, &error));
     MUST(output->operations->begin(output, 0, &error));
     for (int i = 0; i < 3; i++)
@@ -241,7 +246,7 @@ static void a_transaction_of_many_requests_arrives_whole_and_in_order(void **sta
     MUST(output->operations->begin(output, 0, &error));
     for (uint32_t i = 0; i < COUNT; i++) {
         memcpy(value, &i, sizeof i);
-        const struct output_record record = {OUTPUT_RESULTS, 0, SLICE("acme/shop"), slice_of(value, SIZE), NULL, 0};
+        const struct output_record record = {OUTPUT_RESULTS, 0, SLICE("acme/shop"), slice_of(value, SIZE), NULL, 0, false, 0};
         MUST(output->operations->produce(output, 0, &record, &error));
     }
     MUST(output->operations->commit(output, 0, &error));
@@ -314,6 +319,38 @@ static void a_record_that_is_delivered_nowhere_is_not_committed(void **state) {
     kafka_reader_free(reader);
 }
 
+/* The end that a broker tells which no longer leads is one that the log had some time ago. */
+static void what_does_not_lie_where_the_log_was_said_to_end_is_not_committed(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 2);
+    struct output *output = open_output(&options, "a");
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++) MUST(output->operations->init(output, which, &error));
+    int64_t old = tail_of(output, 1, -1).ret_end[OUTPUT_RESULTS];
+    MUST(output->operations->begin(output, 0, &error));
+    MUST(produce_at(output, 0, OUTPUT_RESULTS, 1, 1, old));
+    MUST(produce(output, 0, OUTPUT_RESULTS, 1, 2));
+    MUST(output->operations->commit(output, 0, &error));
+    MUST(output->operations->begin(output, 1, &error));
+    MUST(produce(output, 1, OUTPUT_RESULTS, 0, 3));
+    MUST(produce_at(output, 1, OUTPUT_RESULTS, 1, 1, old));
+    MUST(produce(output, 1, OUTPUT_RESULTS, 1, 2));
+    assert_int_equal(output->operations->commit(output, 1, &error), -1);
+    assert_string_equal(error.code, "kafka-stale-leader");
+    assert_int_equal(error.kind, ERROR_UNKNOWN);
+    assert_non_null(strstr(error.message, "results, partition 1, goes on at offset 3, and was said to end at 0"));
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++) MUST(output->operations->init(output, which, &error));
+    struct output_tail tail = tail_of(output, 1, -1);
+    assert_tail(&tail, OUTPUT_RESULTS, 2);
+    assert_false(tail_of(output, 0, -1).ret_found[OUTPUT_RESULTS]);
+    MUST(output->operations->begin(output, 1, &error));
+    MUST(produce_at(output, 1, OUTPUT_RESULTS, 1, 3, tail.ret_end[OUTPUT_RESULTS]));
+    MUST(output->operations->commit(output, 1, &error));
+    tail = tail_of(output, 1, -1);
+    assert_tail(&tail, OUTPUT_RESULTS, 3);
+    output->operations->free(output);
+}
+
 static void an_unreachable_broker_is_unavailable(void **state) {
     (void)state;
     struct kafka_options options = {.bootstrap_servers = "127.0.0.1:1", .topic_prefix = "release.", .group = "g"};
@@ -335,6 +372,7 @@ int main(void) {
         cmocka_unit_test(a_dead_letter_may_be_larger_than_the_record_that_it_quotes),
         cmocka_unit_test(a_transaction_of_many_requests_arrives_whole_and_in_order),
         cmocka_unit_test(a_record_that_is_delivered_nowhere_is_not_committed),
+        cmocka_unit_test(what_does_not_lie_where_the_log_was_said_to_end_is_not_committed),
         cmocka_unit_test(an_unreachable_broker_is_unavailable),
     };
     return cmocka_run_group_tests_name("kafka_output", tests, broker_start, broker_stop);

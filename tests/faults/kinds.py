@@ -194,6 +194,23 @@ def broker_pause(field, random):
     return f"broker {node.number} for {seconds:.1f} s"
 
 
+def broker_apart(field, random):
+    """A broker stands still until others lead what it led, and then hears nothing of the controllers for a while: whoever asks it is
+    answered as if it still led."""
+    kafka = field.servers.kafka
+    link = kafka.controller_link
+    with kafka.lock, field.lock(link.name):
+        node, seconds = random.choice(kafka.nodes), random.uniform(1.5, 3)
+        try:
+            still = hold([node.pid], random.uniform(4, 6), lambda: link.start("stall", random) or True)
+            time.sleep(seconds)
+        finally:
+            met = link.end()
+        if not still or not met:
+            raise NoEffect("it did not run")
+    return f"broker {node.number} for {seconds:.1f} s"
+
+
 def controller_kill(field, random):
     kafka = field.servers.kafka
     with kafka.lock:
@@ -503,7 +520,7 @@ EVERYWHERE = {
     "registry-500": registry_answers("500 Internal Server Error"),
     "registry-429": registry_answers("429 Too Many Requests", "Retry-After: 1"),
 }
-THREE_BROKERS = {"controller-kill": controller_kill, "group-coordinator-move": group_coordinator_move,
+THREE_BROKERS = {"broker-apart": broker_apart, "controller-kill": controller_kill, "group-coordinator-move": group_coordinator_move,
                  "transaction-coordinator-move": transaction_coordinator_move}
 ON_LINKS = {f"{link} {mode}": link_fault(link, mode) for link in LINKS for mode in MODES}
 KINDS = EVERYWHERE | THREE_BROKERS | ON_LINKS

@@ -24,7 +24,7 @@ def copies(seed):
 
 
 def kinds_of(seed):
-    row = list(EVERYWHERE) + (2 * list(THREE_BROKERS) if copies(seed) == 3 else [])
+    row = list(EVERYWHERE) + (3 * list(THREE_BROKERS) if copies(seed) == 3 else [])
     first = (seed - 1) // 2 * MAIN
     for place in range(first, first + MAIN):
         shuffled = row[:]

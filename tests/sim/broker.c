@@ -27,9 +27,16 @@ static size_t id_count, id_room;
 static micros away_until, leaderless_until[OUTPUT_TOPICS][SHARDS_MAX];
 static micros away_counted, leaderless_counted[OUTPUT_TOPICS][SHARDS_MAX]; /* plan_met */
 
+/* The broker that led a partition before, and for a while does not know that it no longer does. */
+static struct former {
+    micros until, counted;
+    size_t stable, high; /* of its log, which nobody writes to any more */
+} formers[OUTPUT_TOPICS][SHARDS_MAX];
+
 void broker_begin(void) {
     away_counted = 0;
     memset(leaderless_counted, 0, sizeof leaderless_counted);
+    memset(formers, 0, sizeof formers);
     memset(out_logs, 0, sizeof out_logs);
     ids = NULL;
     id_count = id_room = 0;
@@ -261,6 +268,20 @@ bool broker_is_away(void) {
 void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time) {
     trace("broker: topic %d of shard%u has no leader for %lld ms", topic, shard, (long long)(time / MS));
     leaderless_until[topic][shard] = world.now + time;
+    struct former *former = &formers[topic][shard];
+    if (former->until > world.now) return; /* that one is away for longer */
+    former->until = world.now + time + random_between(&world.broker, 0, 8 * SECOND);
+    former->stable = broker_stable(topic, shard);
+    former->high = out_logs[topic][shard].count;
+}
+
+bool broker_asks_former(enum output_topic topic, uint32_t shard, size_t *ret_stable, size_t *ret_high) {
+    struct former *former = &formers[topic][shard];
+    if (former->until <= world.now || !random_chance(&world.broker, 75)) return false;
+    if (former->high < out_logs[topic][shard].count) plan_met(former->until, &former->counted, EFFECT_FORMER_LEADER);
+    *ret_stable = former->stable;
+    *ret_high = former->high;
+    return true;
 }
 
 bool broker_has_leader(enum output_topic topic, uint32_t shard) {
@@ -273,4 +294,6 @@ bool broker_has_leader(enum output_topic topic, uint32_t shard) {
 void broker_heal(void) {
     away_until = 0;
     memset(leaderless_until, 0, sizeof leaderless_until);
+    for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
+        for (uint32_t shard = 0; shard < SHARDS_MAX; shard++) formers[topic][shard].until = 0;
 }

@@ -18,6 +18,8 @@ struct sim_record {
     struct digest hash;
     struct digest bytes; /* of everything in it */
     struct slice key, value, id, type, source;
+    bool placed; /* must lie at `at` */
+    int64_t at;
     struct sim_record *next;
 };
 
@@ -66,6 +68,8 @@ bool broker_is_away(void);
 /* One partition has no leader for a while: nothing is written to it, not even a marker, and nothing is read from it. */
 void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time);
 bool broker_has_leader(enum output_topic topic, uint32_t shard);
+/* True: who asks where the log ends is answered by the broker that led before, which believes that it still does. */
+bool broker_asks_former(enum output_topic topic, uint32_t shard, size_t *ret_stable, size_t *ret_high);
 void broker_heal(void);
 
 #endif

@@ -35,7 +35,9 @@ struct sim_store {
 
 struct sim_producer {
     bool ready, in_transaction;
-    int id; /* of the broker */
+    bool has_committed; /* in this epoch: a copy of that EndTxn may be late */
+    bool misplaced;     /* a record of the transaction is not where it must be */
+    int id;             /* of the broker */
     unsigned epoch;
     bool added[OUTPUT_TOPICS][SHARDS_MAX];
     struct sim_record *queue; /* not sent yet, in the order in which it was produced */
@@ -65,7 +67,8 @@ struct sim_lane {
     struct breaker breakers[HOSTS];
     struct registry_cache *found;
     struct sim_producer producers[OUTPUT_PRODUCERS];
-    struct armed *armed; /* faults that wait for its next operation of a kind */
+    bool misled[SHARDS_MAX]; /* the end of one of the shard's logs was told by a broker that no longer led */
+    struct armed *armed;     /* faults that wait for its next operation of a kind */
     struct random random;
 };
 

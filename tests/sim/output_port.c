@@ -76,6 +76,7 @@ static int sim_begin(struct output *output, int which, struct error *error) {
     if (!producer->ready || producer->in_transaction)
         return error_set(error, ERROR_INTERNAL, "kafka-error", "producer %d cannot begin a transaction", which);
     producer->in_transaction = true;
+    producer->misplaced = false;
     memset(producer->added, 0, sizeof producer->added);
     op_end(lane, OP_BEGIN, fault);
     return 0;
@@ -100,6 +101,8 @@ static struct sim_record *copy_record(const struct output_record *record) {
         parts[count++] = digest_sha256((struct slice[]){record->headers[i].name, slice_of("", 1), record->headers[i].value}, 3);
     *copy = (struct sim_record){.topic = record->topic,
                                 .shard = record->shard,
+                                .placed = record->placed,
+                                .at = record->at,
                                 .bytes = digest_of(slice_of(parts, count * sizeof *parts)),
                                 .key = keep_slice(record->key),
                                 .value = keep_slice(record->value),
@@ -136,6 +139,8 @@ static int add_partitions(struct sim_producer *producer, struct error *error) {
 static int send_one(struct sim_producer *producer, const struct sim_record *record, struct error *error) {
     enum broker_answer answer = BROKER_OK;
     while ((answer = broker_produce(producer->id, producer->epoch, record)) == BROKER_AGAIN) fleet_sleep(ASK_AGAIN);
+    if (answer == BROKER_OK && record->placed)
+        producer->misplaced |= record->at != (int64_t)out_logs[record->topic][record->shard].count - 1;
     return answer == BROKER_OK ? 0 : fail(answer, error);
 }
 
@@ -229,8 +234,12 @@ static int sim_commit(struct output *output, int which, struct error *error) {
         if (error->kind != ERROR_FENCED) error->kind = ERROR_UNKNOWN;
         return -1;
     }
+    if (producer->misplaced)
+        return error_set(error, ERROR_UNKNOWN, "kafka-stale-leader",
+                         "the end of a log was told by a broker that no longer leads");
     if (end_transaction(lane, producer, error)) return -1;
     producer->in_transaction = false;
+    producer->has_committed = true;
     trace("lane%u has committed a transaction of %s", lane->number, lane->ids[which]);
     return 0;
 }
@@ -252,10 +261,24 @@ static void find_tail(struct output_tail *tail, enum output_topic topic, size_t 
     }
 }
 
-static bool is_stable(const struct output_tail *tail, const size_t high[OUTPUT_TOPICS]) {
-    for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
-        if (broker_stable(topic, tail->shard) < high[topic]) return false;
-    return true;
+/* The end of one partition's log, by the broker that is asked. */
+struct end {
+    bool of_former;
+    size_t stable, high;
+};
+
+static void ask_end(struct end *end, enum output_topic topic, uint32_t shard) {
+    end->of_former = broker_asks_former(topic, shard, &end->stable, &end->high);
+    if (!end->of_former) end->high = out_logs[topic][shard].count;
+}
+
+static bool is_stable(struct end ends[OUTPUT_TOPICS], uint32_t shard) {
+    bool stable = true;
+    for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
+        if (!ends[topic].of_former) ends[topic].stable = broker_stable(topic, shard);
+        stable &= ends[topic].stable >= ends[topic].high;
+    }
+    return stable;
 }
 
 /* All are asked at once, and one that has no leader fails the question. */
@@ -269,28 +292,42 @@ static bool wait_for_leaders(const struct output_tail *tails, size_t count) {
     }
 }
 
+/* The worst moment for a copy of the last EndTxn is the next transaction, which should not be committed. */
+static void let_ends_be_late(const struct sim_lane *lane) {
+    for (int which = 0; which < OUTPUT_PRODUCERS; which++) {
+        const struct sim_producer *producer = &lane->producers[which];
+        if (producer->has_committed && random_chance(&world.broker, 50))
+            broker_end_later(producer->id, producer->epoch, random_between(&world.broker, MS, SECOND));
+    }
+}
+
 static int sim_tails(struct output *output, struct output_tail *tails, size_t count, struct error *error) {
     struct armed *fault;
     struct sim_lane *lane = lane_of(output);
-    size_t high[SHARDS_MAX][OUTPUT_TOPICS];
+    struct end ends[SHARDS_MAX][OUTPUT_TOPICS];
     if (begin(lane, OP_TAILS, &fault, error)) return -1;
     if (armed_fails(fault)) return unavailable(error);
     if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++)
-        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) high[i][topic] = out_logs[topic][tails[i].shard].count;
+        for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
+            ask_end(&ends[i][topic], topic, tails[i].shard);
     fleet_sleep(random_between(&world.broker, 50, 3 * MS));
     for (micros waited = 0; waited < STABLE_WAIT; waited += 10 * MS) {
         bool all = true;
-        for (size_t i = 0; i < count; i++) all &= is_stable(&tails[i], high[i]);
+        for (size_t i = 0; i < count; i++) all &= is_stable(ends[i], tails[i].shard);
         if (all) break;
         fleet_sleep(10 * MS);
     }
     if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++) {
-        tails[i].ret_stable = is_stable(&tails[i], high[i]);
+        tails[i].ret_stable = is_stable(ends[i], tails[i].shard);
+        bool *misled = &lane->misled[tails[i].shard];
+        *misled = ends[i][OUTPUT_RESULTS].of_former || ends[i][OUTPUT_DEAD_LETTER].of_former;
+        if (*misled) let_ends_be_late(lane);
         for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
-            find_tail(&tails[i], topic, broker_stable(topic, tails[i].shard));
-            trace("lane%u reads the tail of topic %d of shard%u: %llu", lane->number, topic, tails[i].shard,
+            find_tail(&tails[i], topic, ends[i][topic].stable);
+            trace("lane%u reads the tail of topic %d of shard%u%s: %llu", lane->number, topic, tails[i].shard,
+                  ends[i][topic].of_former ? " from one that no longer leads" : "",
                   tails[i].ret_found[topic] ? (unsigned long long)tails[i].ret_sequence[topic] : 0);
         }
     }

@@ -158,6 +158,13 @@ static void raise_storm(const struct fault *fault) {
         if (random_chance(&drawn, 60)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
 }
 
+/* Who led it before believes for a while that it still does: meanwhile the shard changes hands. */
+static void lose_output_leader(const struct fault *fault) {
+    struct random drawn = random_of(world.spec->seed, 30000 + (uint64_t)fault->number);
+    broker_lose_leader(fault->output, fault->shard, fault->time);
+    for (int i = 0; i < 6; i++) world_at(world.now + fault->time + random_between(&drawn, 0, 5 * SECOND), rebalance_again, NULL);
+}
+
 static void lose_input(const struct fault *fault) {
     const struct in_log *log = &in_logs[fault->topic][fault->shard];
     bool had_some = log->start < log->count;
@@ -219,7 +226,7 @@ static void strike(const struct fault *fault) {
         break;
     case FAULT_LEADER:
         if (fault->is_output)
-            broker_lose_leader(fault->output, fault->shard, fault->time);
+            lose_output_leader(fault);
         else
             in_log_lose_leader(fault->topic, fault->shard, fault->time);
         break;

@@ -85,6 +85,7 @@ struct armed {
     X(BROKERS_AWAY, "brokers away")                                                                                              \
     X(INPUT_LEADERLESS, "input without leader")                                                                                  \
     X(OUTPUT_LEADERLESS, "output without leader")                                                                                \
+    X(FORMER_LEADER, "former leader asked")                                                                                      \
     X(CLOCK, "clock jumps")                                                                                                      \
     X(POLICY, "policy changed")                                                                                                  \
     X(REGISTRY_SLOW, "registry slow")                                                                                            \

@@ -200,7 +200,7 @@ static int produce(struct output *output, int which, uint64_t sequence, struct e
     const struct record_header headers[] = {{SLICE("ce_ledgershard"), SLICE("1")},
                                             {SLICE("ce_ledgersequence"), slice_str(number)},
                                             {SLICE("ce_ledgerhash"), slice_of(hash, DIGEST_TEXT)}};
-    const struct output_record record = {OUTPUT_RESULTS, 1, SLICE("acme/shop"), slice_str(number), headers, 3};
+    const struct output_record record = {OUTPUT_RESULTS, 1, SLICE("acme/shop"), slice_str(number), headers, 3, false, 0};
     return output->operations->produce(output, which, &record, error);
 }
 

@@ -186,6 +186,10 @@ static int fake_produce(struct output *output, int which, const struct output_re
     struct writer *writer = mine((struct fake_output *)output, which, error);
     if (world_fails(DO_output_produce, false, error) || !writer) return -1;
     if (!writer->open || writer->held_count == ROWS_MAX) abort();
+    int64_t at = (int64_t)world.outputs[record->topic][record->shard].count;
+    for (size_t i = 0; i < writer->held_count; i++)
+        at += writer->held[i].topic == (int)record->topic && writer->held[i].shard == record->shard;
+    if (record->placed && record->at != at) abort(); /* no tail here is one that a broker tells which no longer leads */
     writer->held[writer->held_count].topic = (int)record->topic;
     writer->held[writer->held_count].shard = record->shard;
     writer->held[writer->held_count++].sent = world_sent(record);

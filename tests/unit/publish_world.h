@@ -38,6 +38,9 @@ static struct {
     unsigned fails_at;
     bool failed, gap; /* gap: the store says that there is one row more than there is */
     int inits, fences;
+    size_t former;     /* so many results a broker that no longer leads leaves out of the tails */
+    bool misplaced;    /* a record of the transaction is not where it must be */
+    bool committed[2]; /* by that producer, since it was initialised */
     uint64_t now, random;
 } world;
 
@@ -89,9 +92,10 @@ static void end(bool commit) {
 }
 
 static int fake_init(struct output *output, int which, struct error *error) {
-    (void)output, (void)which;
+    (void)output;
     end(false);
     world.inits++;
+    world.committed[which] = false;
     return fails(INIT, error);
 }
 
@@ -104,6 +108,7 @@ static int fake_fence(struct output *output, struct slice id, struct error *erro
 }
 
 static int fake_begin(struct output *output, int which, struct error *error) {
+    world.misplaced = false;
     return (void)output, (void)which, fails(BEGIN, error);
 }
 
@@ -117,13 +122,19 @@ static int fake_produce(struct output *output, int which, const struct output_re
     if (slice_is(record->key, "acme/lost")) world.lost++;
     struct log *log = &world.logs[record->topic][record->shard];
     assert_true(log->committed_count + log->open_count < ROWS);
+    world.misplaced |= record->placed && record->at != (int64_t)(log->committed_count + log->open_count);
     log->open[log->open_count++] = strtoull(text, NULL, 10);
     return 0;
 }
 
 static int fake_commit(struct output *output, int which, struct error *error) {
-    (void)output, (void)which;
+    (void)output;
     if (fails(COMMIT, error)) return -1; /* and has not happened */
+    if (world.misplaced) {
+        assert_false(world.committed[which]); /* a copy of that EndTxn would commit this one */
+        return error_set(error, ERROR_UNKNOWN, "kafka-stale-leader", "the log goes on elsewhere");
+    }
+    world.committed[which] = true;
     bool unknown = world.fail_every && draw((uint64_t)world.fail_every) == 0;
     end(!unknown || draw(2)); /* an unknown commit has happened as often as not */
     return unknown ? error_set(error, ERROR_UNKNOWN, "kafka-timeout", "nobody knows") : 0;
@@ -136,9 +147,11 @@ static int fake_tails(struct output *output, struct output_tail *tails, size_t c
         tails[i].ret_stable = !world.unstable[tails[i].shard];
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
             const struct log *log = &world.logs[topic][tails[i].shard];
-            tails[i].ret_found[topic] = log->committed_count > 0;
-            if (!log->committed_count) continue;
-            tails[i].ret_sequence[topic] = log->committed[log->committed_count - 1];
+            size_t there = log->committed_count > world.former ? log->committed_count - world.former : 0;
+            tails[i].ret_found[topic] = there > 0;
+            tails[i].ret_end[topic] = (int64_t)there;
+            if (!there) continue;
+            tails[i].ret_sequence[topic] = log->committed[there - 1];
             tails[i].ret_hash[topic] = row_of(tails[i].shard, tails[i].ret_sequence[topic]).hash;
             if (world.foreign_hash) tails[i].ret_hash[topic].bytes[0] ^= 1;
         }

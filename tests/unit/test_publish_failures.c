@@ -230,6 +230,80 @@ static void a_wait_ends_when_the_rest_does(void **state) {
     take_reports();
 }
 
+/* Another lane, whose results a broker that no longer leads has not got, and that one is asked for the tail. */
+static void a_tail_of_a_broker_that_no_longer_leads_is_found_out(void **state) {
+    (void)state;
+    for (size_t former = 1; former <= 8; former++) {
+        memset(world.logs, 0, sizeof world.logs);
+        memset(world.ledger, 0, sizeof world.ledger);
+        memset(&pipeline, 0, sizeof pipeline);
+        world.former = 0;
+        take(0, NULL);
+        take(1, NULL);
+        steps(2);
+        commit_rows(0, 7);
+        steps(2);
+        commit_rows(1, 4); /* the other producer has had a transaction too */
+        steps(2);
+        assert_int_equal(pipeline.counts[REPORT_BROKEN], 0);
+        world.former = former;
+        world.epoch++;
+        for (uint32_t shard = 0; shard < 2; shard++) {
+            assert_true(handoff_order(handoff, &(struct order){.kind = ORDER_FORGET, .shard = shard}));
+            take(shard, NULL);
+        }
+        for (int i = 0; i < 3; i++) {
+            steps(1);
+            world.now += 10000;
+        }
+        assert_true(pipeline.counts[REPORT_BROKEN] > 0);
+        assert_string_equal(pipeline.reason, "the log goes on elsewhere");
+        commit_rows(0, 5);
+        world.former = 0;
+        world.now += 10000;
+        steps(6);
+        assert_published(0);
+        assert_published(1);
+        assert_int_equal(pipeline.freed, pipeline.handed);
+    }
+}
+
+/* What was published is all there is: who takes over has nothing to find out, and its producers stay as they are. */
+static void a_shard_that_is_taken_clean_needs_no_new_producer(void **state) {
+    (void)state;
+    take(0, NULL);
+    steps(2);
+    commit_rows(0, 5); /* the last of each topic */
+    steps(2);
+    world.settled = 5;
+    take(0, NULL);
+    steps(2);
+    commit_rows(0, 7);
+    steps(2);
+    assert_published(0);
+    assert_int_equal(world.inits, 2);
+    assert_int_equal(pipeline.counts[REPORT_BROKEN], 0);
+}
+
+/* The first dead letter comes late, and its topic has a record more than at the takeover. */
+static void a_record_that_somebody_else_wrote_is_only_noticed(void **state) {
+    (void)state;
+    take(0, NULL);
+    steps(2);
+    commit_rows(0, 4);
+    steps(2);
+    struct log *log = &world.logs[OUTPUT_DEAD_LETTER][0];
+    log->committed[log->committed_count++] = 4; /* it passes for the result of a row that was published before */
+    commit_rows(0, 1);
+    steps(2);
+    assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+    world.now += 10000;
+    steps(3);
+    assert_int_equal(log->committed_count, 2);
+    assert_int_equal(log->committed[1], 5);
+    assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(commits_of_unknown_outcome_neither_lose_nor_double),
@@ -245,6 +319,9 @@ int main(void) {
         TEST(a_dead_letter_without_its_original_is_published_by_nobody),
         TEST(a_shard_that_waits_for_its_tail_holds_up_no_other),
         TEST(a_wait_ends_when_the_rest_does),
+        TEST(a_tail_of_a_broker_that_no_longer_leads_is_found_out),
+        TEST(a_shard_that_is_taken_clean_needs_no_new_producer),
+        TEST(a_record_that_somebody_else_wrote_is_only_noticed),
     };
     return cmocka_run_group_tests_name("publish_failures", tests, NULL, NULL);
 }
