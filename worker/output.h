@@ -48,9 +48,9 @@ struct output_operations {
     int (*begin)(struct output *output, int which, struct error *error);
     /* Copies the record; waits while the local queue is full. */
     int (*produce)(struct output *output, int which, const struct output_record *record, struct error *error);
-    /* Flushes and commits. 0: committed. Otherwise it may or may not be; that of a `placed` record with another offset than it
-     * must get is not (kafka-stale-leader), unless it is not its producer's first transaction since `init`: a late EndTxn of one
-     * before would commit it too. */
+    /* Flushes and commits. 0: committed. Otherwise it may or may not be. With a `placed` record elsewhere than it must be
+     * (kafka-stale-leader) this does not commit; that it stays so is certain for the first transaction of a producer since `init`
+     * alone, as a late copy of an EndTxn before would commit it. */
     int (*commit)(struct output *output, int which, struct error *error);
     /* Waits a moment for the last stable offset of each partition to reach its high watermark as read at the start, then finds
      * the last committed result of those where it has. A broker that led before and does not know yet that it no longer does

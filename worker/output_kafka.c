@@ -19,8 +19,8 @@ struct transactional {
     struct kafka_client client;
     rd_kafka_topic_t *topics[OUTPUT_TOPICS];
     unsigned unserved;
-    size_t undelivered;  /* records of the transaction that are said to be delivered, and not where */
-    char misplaced[300]; /* why one of them is not where it must be; empty: all are */
+    size_t undelivered;                    /* records of the transaction that are said to be delivered, and not where */
+    char misplaced[KAFKA_TOPIC_MAX + 120]; /* why one of them is not where it must be; empty: all are */
 };
 
 struct output_kafka {
@@ -35,7 +35,9 @@ static void *opaque_of(const struct output_record *record) { return record->plac
 
 static int64_t offset_of(void *opaque) { return (int64_t)(intptr_t)opaque - 1; }
 
-/* What could not be delivered fails the transaction by itself. */
+_Static_assert(sizeof(void *) >= sizeof(int64_t), "an offset goes as a pointer");
+
+/* What could not be delivered fails the transaction by itself; what lies nowhere, or elsewhere than it must, is noted. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk;
     struct transactional *producer = (struct transactional *)((char *)opaque - offsetof(struct transactional, client));

@@ -59,7 +59,7 @@ static int read_watermarks(const struct kafka_options *options, struct scan *sca
     for (size_t i = 0; i < scan->count; i++) {
         struct tail *tail = &scan->tails[i];
         int64_t floor = tail->of->floor[tail->topic];
-        if (floor > tail->end) floor = -1; /* the topic was made anew: what was known of the old one is worth nothing */
+        if (floor > tail->end) floor = -1; /* made anew, or told by one that no longer leads: without it, it only takes longer */
         tail->low = scan->positions[i].offset > floor ? scan->positions[i].offset : floor;
     }
     result = 0;
@@ -131,6 +131,13 @@ static int read_windows(struct kafka_reader *reader, struct scan *scan, size_t o
         if (!tail || !tail->reading) continue;
         if (read == KAFKA_READ_RECORD) take_record(tail, &record);
         if (read == KAFKA_READ_RECORD && record.offset < tail->to - 1) continue;
+        if (read == KAFKA_READ_AT_END &&
+            record.offset < tail->to) /* `to` was told by another: results behind it would be missed */
+            return error_set(
+                error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+                "a broker that no longer leads partition %u of an output topic was asked: its log ends at %lld, and goes "
+                "on to %lld",
+                record.partition, (long long)record.offset, (long long)tail->to);
         tail->reading = false;
         open--;
     }

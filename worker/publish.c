@@ -31,10 +31,11 @@ struct published_shard {
     uint64_t through;               /* everything up to here is published, whatever its topic */
     uint64_t cursor[OUTPUT_TOPICS]; /* the last published row of each topic, or later */
     struct settled settled[OUTPUT_TOPICS];
-    uint64_t doubted[OUTPUT_TOPICS]; /* rows up to this may be in the topic, though the tail did not show them */
-    bool placed[OUTPUT_TOPICS];      /* a record has followed the tail */
-    uint64_t next;                   /* while a transaction is put together: the last row taken into it, */
-    bool current;                    /* and whether the batch at hand is of this epoch */
+    uint64_t tried;             /* the last row that anybody may have put into a transaction */
+    int64_t end[OUTPUT_TOPICS]; /* of the log, as the tail said */
+    bool placed[OUTPUT_TOPICS]; /* the end is proved, once the transaction at hand is committed */
+    uint64_t next;              /* while a transaction is put together: the last row taken into it, */
+    bool current;               /* and whether the batch at hand is of this epoch */
     bool draining;
     uint64_t unstable_at; /* when to complain, by the clock, that its tail cannot be read */
     struct order *take;   /* while it is PUBLISH_FENCE: the ids */
@@ -54,7 +55,8 @@ struct publisher {
     struct arena row;                              /* of one row: its record, which produce copies */
     char source[64];                               /* ce_source */
     int which;                                     /* the producer whose turn it is */
-    bool used[OUTPUT_PRODUCERS];                   /* has had a transaction since it was initialised */
+    bool used[OUTPUT_PRODUCERS];                   /* has committed since it was initialised */
+    bool renews;                                   /* publish has failed only for want of new producers */
     bool broken;                                   /* recover before anything else */
     int retry_ms;                                  /* how long to wait after the next failure */
     uint64_t tail_at;                              /* by the clock, when tails that were not stable are read again */
@@ -137,6 +139,7 @@ static void free_first_batch(struct publisher *p) {
 /* Recovery comes next. What is in memory is dropped, the ledger has it. */
 static void start_over(struct publisher *p) {
     p->broken = true;
+    p->renews = false;
     p->tail_at = 0;
     while (p->batches) free_first_batch(p);
     for (uint32_t i = 0; i < p->options.shards; i++)
@@ -173,8 +176,8 @@ static void take_rows(struct publisher *p, struct batch *batch) {
 static void take_shard(struct publisher *p, struct order *order) {
     struct published_shard *s = &p->shards[order->shard];
     if (s->take) order_free(s->take);
-    *s = (struct published_shard){
-        .state = PUBLISH_FENCE, .epoch = order->row->epoch, .known = order->row->sequence, .take = order};
+    uint64_t sequence = order->row->sequence;
+    *s = (struct published_shard){PUBLISH_FENCE, .epoch = order->row->epoch, .known = sequence, .tried = sequence, .take = order};
     memcpy(s->settled, order->row->settled, sizeof s->settled);
 }
 
@@ -308,8 +311,8 @@ static int take_tail(struct publisher *p, const struct output_tail *tail, struct
         }
         uint64_t found = tail->ret_found[topic] ? tail->ret_sequence[topic] : 0;
         s->cursor[topic] = found > s->settled[topic].sequence ? found : s->settled[topic].sequence;
-        s->settled[topic] = (struct settled){.sequence = s->cursor[topic], .offset = tail->ret_end[topic]};
-        s->doubted[topic] = s->cursor[topic] < s->known ? s->known : 0;
+        s->settled[topic].sequence = s->cursor[topic]; /* its offset follows once the end is proved */
+        s->end[topic] = tail->ret_end[topic];
         s->placed[topic] = false;
     }
     s->through = s->cursor[0] < s->cursor[1] ? s->cursor[0] : s->cursor[1];
@@ -368,16 +371,17 @@ static bool is_unpublished(const struct published_shard *s, const struct ledger_
     return result_topic(row->kind, &topic) && row->sequence > s->cursor[topic];
 }
 
-/* Was the tail told by a broker that no longer leads? The leader's offset of the first record behind it says so. */
-static void place(struct published_shard *s, struct output_record *record) {
+/* Was the tail told by a broker that no longer leads? The leader's offset of the first record behind it says so; the transaction
+ * is left then. A late copy of an EndTxn before would commit it, so where the row may be out already it has to be the first of
+ * its epoch. False: it is not, p->renews. */
+static bool place(struct publisher *p, uint64_t sequence, struct output_record *record) {
+    struct published_shard *s = &p->shards[record->shard];
     record->placed = !s->placed[record->topic];
-    record->at = s->settled[record->topic].offset;
+    record->at = s->end[record->topic];
     s->placed[record->topic] = true;
-}
-
-static int begin(struct publisher *p, struct error *error) {
-    p->used[p->which] = true;
-    return p->options.output->operations->begin(p->options.output, p->which, error);
+    p->renews = record->placed && sequence <= s->tried && p->used[p->which];
+    if (sequence > s->tried) s->tried = sequence;
+    return !p->renews;
 }
 
 static int produce(struct publisher *p, const struct answer *answer, size_t *count, struct error *error) {
@@ -390,8 +394,8 @@ static int produce(struct publisher *p, const struct answer *answer, size_t *cou
         return error_set(error, ERROR_INTERNAL, "unpublishable",
                          "row %llu of shard %u cannot be made into a record: memory is exhausted or the row is damaged",
                          (unsigned long long)answer->row.sequence, answer->row.shard);
-    place(s, &record);
-    if (!*count && begin(p, error)) return -1;
+    if (!place(p, answer->row.sequence, &record)) return -1;
+    if (!*count && output->operations->begin(output, p->which, error)) return -1;
     if (output->operations->produce(output, p->which, &record, error)) return -1;
     ++*count;
     fault_point("during-publish");
@@ -478,7 +482,7 @@ static int produce_batches(struct publisher *p, size_t *count, size_t *ret_batch
 
 /* The transaction's commit has returned: cursors forward, the other producer's turn. */
 static void advance(struct publisher *p, size_t count) {
-    if (count) p->which = (p->which + 1) % OUTPUT_PRODUCERS;
+    if (count) p->used[p->which] = true, p->which = (p->which + 1) % OUTPUT_PRODUCERS;
     for (uint32_t n = 0; n < p->options.shards; n++) {
         struct published_shard *s = &p->shards[n];
         if (s->state != PUBLISH_READY || s->next <= s->through) continue;
@@ -486,6 +490,7 @@ static void advance(struct publisher *p, size_t count) {
         for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
             if (s->cursor[topic] < s->through) s->cursor[topic] = s->through;
             s->settled[topic].sequence = s->cursor[topic];
+            if (s->placed[topic]) s->settled[topic].offset = s->end[topic];
         }
         struct report said = {.kind = REPORT_PUBLISHED, .shard = n, .epoch = s->epoch, .count = count};
         memcpy(said.settled, s->settled, sizeof said.settled);
@@ -534,18 +539,6 @@ static int recover(struct publisher *p, struct error *error) {
     return 0;
 }
 
-/* A transaction whose records turn out to lie elsewhere than they must is left to be aborted. That it stays so, it has to be the
- * first of its producer's epoch: a late EndTxn of one before would commit it. */
-static bool needs_new_epoch(const struct publisher *p) {
-    bool doubted = false;
-    for (uint32_t n = 0; n < p->options.shards; n++)
-        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
-            const struct published_shard *s = &p->shards[n];
-            doubted |= s->state == PUBLISH_READY && !s->placed[topic] && s->doubted[topic] > s->through;
-        }
-    return doubted && p->used[p->which];
-}
-
 int publisher_start(struct publisher *p, struct error *error) {
     if (recover(p, error)) return -1;
     fault_point("take-init");
@@ -562,11 +555,12 @@ static void drain(struct publisher *p) {
 static int work(struct publisher *p, struct error *error) {
     if (p->broken && recover(p, error)) return -1;
     if (fence(p, error) || tail(p, error)) return -1;
-    if (needs_new_epoch(p)) {
+    if (has_unpublished(p)) {
+        if (!publish(p, error)) return 0;
+        if (!p->renews) return -1;
         start_over(p);
-        if (recover(p, error) || tail(p, error)) return -1;
+        return recover(p, error) || tail(p, error) ? -1 : 0;
     }
-    if (has_unpublished(p)) return publish(p, error);
     while (p->batches) free_first_batch(p); /* published from the ledger, or of shards that were let go */
     return 0;
 }

@@ -331,6 +331,7 @@ static void what_does_not_lie_where_the_log_was_said_to_end_is_not_committed(voi
     MUST(produce_at(output, 0, OUTPUT_RESULTS, 1, 1, old));
     MUST(produce(output, 0, OUTPUT_RESULTS, 1, 2));
     MUST(output->operations->commit(output, 0, &error));
+    assert_int_equal(tail_of(output, 1, -1).ret_end[OUTPUT_RESULTS], old + 3); /* waits for the marker */
     MUST(output->operations->begin(output, 1, &error));
     MUST(produce(output, 1, OUTPUT_RESULTS, 0, 3));
     MUST(produce_at(output, 1, OUTPUT_RESULTS, 1, 1, old));

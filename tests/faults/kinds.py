@@ -10,6 +10,8 @@ import time
 from email.utils import parsedate_to_datetime
 
 import psycopg2
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from clock import find_faketime
 from lib import registry
@@ -194,21 +196,45 @@ def broker_pause(field, random):
     return f"broker {node.number} for {seconds:.1f} s"
 
 
+def led_partitions(kafka):
+    """[(topic, partition, the node that leads it)]"""
+    topics = kafka.admin.list_topics(timeout=10).topics.values()
+    return [(topic.topic, number, node) for topic in topics for number, one in topic.partitions.items() for node in kafka.nodes
+            if one.leader == node.number]
+
+
+def believes_to_lead(node, topic, partition):
+    client = AdminClient({"bootstrap.servers": f"127.0.0.1:{node.direct}", "log_level": 0})
+    try:
+        return client.list_topics(topic, timeout=2).topics[topic].partitions[partition].leader == node.number
+    except (KafkaException, KeyError):
+        return False
+
+
 def broker_apart(field, random):
     """A broker stands still until others lead what it led, and then hears nothing of the controllers for a while: whoever asks it is
     answered as if it still led."""
     kafka = field.servers.kafka
     link = kafka.controller_link
     with kafka.lock, field.lock(link.name):
-        node, seconds = random.choice(kafka.nodes), random.uniform(1.5, 3)
         try:
-            still = hold([node.pid], random.uniform(4, 6), lambda: link.start("stall", random) or True)
+            topic, partition, node = random.choice(wait("somebody leads something", lambda: led_partitions(kafka), 30))
+        except (TimeoutError, KafkaException) as error:
+            raise NoEffect(str(error)) from None
+        seconds = random.uniform(1.5, 3)
+
+        def moved():
+            found = kafka.leader(topic, partition)
+            return found is not None and found is not node and (link.start("stall", random) or True)
+        try:
+            still = hold([node.pid], random.uniform(4, 6), moved)
+            believes = believes_to_lead(node, topic, partition)
             time.sleep(seconds)
         finally:
-            met = link.end()
-        if not still or not met:
-            raise NoEffect("it did not run")
-    return f"broker {node.number} for {seconds:.1f} s"
+            link.end()
+        if not still or not believes:
+            raise NoEffect("it did not run" if not still else "it knew that others lead")
+    return f"broker {node.number} for {seconds:.1f} s, which then led {topic}@{partition} no more"
 
 
 def controller_kill(field, random):

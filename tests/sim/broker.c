@@ -165,7 +165,11 @@ void broker_end_later(int number, unsigned epoch, micros delay) {
         world_at(world.now + delay, end_arrives, request);
         return;
     }
-    ids[number].late_end = true; /* the worst moment is during the next transaction */
+    broker_end_during_next(number, epoch); /* the worst moment */
+}
+
+void broker_end_during_next(int number, unsigned epoch) {
+    ids[number].late_end = true;
     ids[number].late_epoch = epoch;
 }
 
@@ -270,7 +274,7 @@ void broker_lose_leader(enum output_topic topic, uint32_t shard, micros time) {
     leaderless_until[topic][shard] = world.now + time;
     struct former *former = &formers[topic][shard];
     if (former->until > world.now) return; /* that one is away for longer */
-    former->until = world.now + time + random_between(&world.broker, 0, 8 * SECOND);
+    former->until = world.now + time + random_between(&world.broker, 0, 12 * SECOND);
     former->stable = broker_stable(topic, shard);
     former->high = out_logs[topic][shard].count;
 }

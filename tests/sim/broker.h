@@ -55,6 +55,7 @@ enum broker_answer broker_produce(int id, unsigned epoch, const struct sim_recor
 enum broker_answer broker_end(int id, unsigned epoch);
 /* A request that is still on its way: ends whatever transaction that id has when it arrives. */
 void broker_end_later(int id, unsigned epoch, micros delay);
+void broker_end_during_next(int id, unsigned epoch);
 
 /* The first offset that is not decided. */
 size_t broker_stable(enum output_topic topic, uint32_t shard);

@@ -99,8 +99,9 @@ static struct digest hash_of(const struct ledger_row *row, const struct digest *
 }
 
 /* The number of a result that is out already must not be used again for another row. */
-static bool was_published_otherwise(const struct ledger_row *row) {
+static bool was_published_otherwise(const struct ledger_row *row, const struct sim_lane *lane) {
     for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+        if (lane->misled[topic][row->shard]) continue;
         const struct out_log *log = &out_logs[topic][row->shard];
         for (size_t i = shards[row->shard].accepted[topic]; i < log->count; i++) {
             const struct entry *entry = &log->entries[i];
@@ -139,9 +140,7 @@ static void check_row(const struct write *write, const struct commit_shard *b, c
                       "row %u-%llu is decided by control version %llu, and the lane was told %llu", row->shard,
                       (unsigned long long)row->sequence, (unsigned long long)row->control_version,
                       (unsigned long long)knowledge->version);
-    /* Who was misled about the end of a log finds out by the first record that it writes there. */
-    bool unaware = shards[b->shard].hopeless || fleet[write->lane].misled[b->shard];
-    if (!unaware && was_published_otherwise(row))
+    if (!shards[b->shard].hopeless && was_published_otherwise(row, &fleet[write->lane]))
         world_violate("loss", shard, row->sequence, number,
                       "row %u-%llu was lost and published; now there is another of its number", row->shard,
                       (unsigned long long)row->sequence);

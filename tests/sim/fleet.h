@@ -67,7 +67,8 @@ struct sim_lane {
     struct breaker breakers[HOSTS];
     struct registry_cache *found;
     struct sim_producer producers[OUTPUT_PRODUCERS];
-    bool misled[SHARDS_MAX]; /* the end of one of the shard's logs was told by a broker that no longer led */
+    bool misled[OUTPUT_TOPICS]
+               [SHARDS_MAX]; /* the log goes on behind the end that it was told of; it finds out when it writes there */
     struct armed *armed;     /* faults that wait for its next operation of a kind */
     struct random random;
 };

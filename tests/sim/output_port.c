@@ -240,6 +240,9 @@ static int sim_commit(struct output *output, int which, struct error *error) {
     if (end_transaction(lane, producer, error)) return -1;
     producer->in_transaction = false;
     producer->has_committed = true;
+    for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
+        for (uint32_t shard = 0; shard < world.shard_count; shard++)
+            if (producer->added[topic][shard]) lane->misled[topic][shard] = false;
     trace("lane%u has committed a transaction of %s", lane->number, lane->ids[which]);
     return 0;
 }
@@ -296,9 +299,14 @@ static bool wait_for_leaders(const struct output_tail *tails, size_t count) {
 static void let_ends_be_late(const struct sim_lane *lane) {
     for (int which = 0; which < OUTPUT_PRODUCERS; which++) {
         const struct sim_producer *producer = &lane->producers[which];
-        if (producer->has_committed && random_chance(&world.broker, 50))
-            broker_end_later(producer->id, producer->epoch, random_between(&world.broker, MS, SECOND));
+        if (producer->has_committed) broker_end_during_next(producer->id, producer->epoch);
     }
+}
+
+/* The results themselves are asked for anew, and who answers may not have those before the end. */
+static bool is_cut_short(enum output_topic topic, uint32_t shard, size_t end) {
+    size_t stable, high;
+    return broker_asks_former(topic, shard, &stable, &high) && stable < end;
 }
 
 static int sim_tails(struct output *output, struct output_tail *tails, size_t count, struct error *error) {
@@ -321,9 +329,13 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
     if (!wait_for_leaders(tails, count)) return unavailable(error);
     for (size_t i = 0; i < count; i++) {
         tails[i].ret_stable = is_stable(ends[i], tails[i].shard);
-        bool *misled = &lane->misled[tails[i].shard];
-        *misled = ends[i][OUTPUT_RESULTS].of_former || ends[i][OUTPUT_DEAD_LETTER].of_former;
-        if (*misled) let_ends_be_late(lane);
+        bool misled = false;
+        for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
+            size_t stable = ends[i][topic].stable;
+            misled |= lane->misled[topic][tails[i].shard] = stable < broker_stable(topic, tails[i].shard);
+            if (is_cut_short(topic, tails[i].shard, stable)) return unavailable(error);
+        }
+        if (misled) let_ends_be_late(lane);
         for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
             find_tail(&tails[i], topic, ends[i][topic].stable);
             trace("lane%u reads the tail of topic %d of shard%u%s: %llu", lane->number, topic, tails[i].shard,

@@ -154,15 +154,23 @@ static void raise_storm(const struct fault *fault) {
         if (lane != fault->lane && random_chance(&drawn, 50))
             arm(fault, lane, ONE_OF(drawn, successors), ONE_OF(drawn, ends), random_between(&drawn, 50 * MS, 8 * SECOND));
     if (random_chance(&drawn, 70) ? group_throw_out(fault->lane) : group_rebalance("as the plan says")) plan_took(EFFECT_STORM);
-    for (int i = 0; i < 2; i++)
-        if (random_chance(&drawn, 60)) world_at(world.now + random_between(&drawn, 50 * MS, 4 * SECOND), rebalance_again, NULL);
+    for (int i = 0; i < 2; i++) {
+        micros at = world.now + random_between(&drawn, 50 * MS, 4 * SECOND),
+               again = at + random_between(&drawn, 10 * MS, 500 * MS);
+        if (random_chance(&drawn, 60)) world_at(at, rebalance_again, NULL);
+        if (random_chance(&drawn, 40)) world_at(again, rebalance_again, NULL); /* while the shard is half taken over */
+    }
 }
 
 /* Who led it before believes for a while that it still does: meanwhile the shard changes hands. */
 static void lose_output_leader(const struct fault *fault) {
     struct random drawn = random_of(world.spec->seed, 30000 + (uint64_t)fault->number);
     broker_lose_leader(fault->output, fault->shard, fault->time);
-    for (int i = 0; i < 6; i++) world_at(world.now + fault->time + random_between(&drawn, 0, 5 * SECOND), rebalance_again, NULL);
+    for (int i = 0; i < 4; i++) { /* the second of two often finds the shard half taken over */
+        micros at = world.now + fault->time + random_between(&drawn, 0, 6 * SECOND);
+        world_at(at, rebalance_again, NULL);
+        world_at(at + random_between(&drawn, 10 * MS, 400 * MS), rebalance_again, NULL);
+    }
 }
 
 static void lose_input(const struct fault *fault) {
@@ -345,7 +353,7 @@ void plan_begin(void) {
     micros until = workload_ends() + 4 * SECOND;
     clock_error = 0;
     fault_count = (size_t)random_between(&drawn, 0, random_chance(&drawn, 30) ? FAULTS_MAX : 24);
-    bool calm = random_chance(&drawn, 6); /* but for a restoration near the end, which nothing else betrays */
+    bool calm = random_chance(&drawn, 8); /* but for a restoration near the end, which nothing else betrays */
     if (calm) fault_count = 1;
     for (size_t i = 0; i < fault_count; i++) {
         struct fault *fault = &faults[i];
@@ -367,7 +375,7 @@ void plan_begin(void) {
         if (fault->kind != FAULT_DATABASE_OLDER) continue;
         fault->time = random_between(&drawn, 2 * SECOND, 12 * SECOND);
         place(fault, fault->at - fault->time / 4, remember);
-        if (random_chance(&drawn, calm ? 80 : 40)) place(fault, fault->at - fault->time / 5, apply_policy);
+        if (random_chance(&drawn, calm ? 80 : 60)) place(fault, fault->at - fault->time / 5, apply_policy);
         if (random_chance(&drawn, calm ? 20 : 60)) place(fault, fault->at + random_between(&drawn, 0, 600 * MS), rebalance_again);
         place(fault, fault->at + 3 * SECOND, delete_settled);
         /* What is restored then is another's, who is not told. */

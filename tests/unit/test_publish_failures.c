@@ -288,19 +288,48 @@ static void a_shard_that_is_taken_clean_needs_no_new_producer(void **state) {
 /* The first dead letter comes late, and its topic has a record more than at the takeover. */
 static void a_record_that_somebody_else_wrote_is_only_noticed(void **state) {
     (void)state;
+    for (int turn = 0; turn < 2; turn++) { /* of either producer */
+        memset(world.logs, 0, sizeof world.logs);
+        memset(world.ledger, 0, sizeof world.ledger);
+        memset(&pipeline, 0, sizeof pipeline);
+        world.epoch++;
+        take(0, NULL);
+        steps(2);
+        for (int i = 0; i < 1 + turn; i++) {
+            commit_rows(0, 2);
+            steps(2);
+        }
+        commit_rows(0, 2 - 2 * (size_t)turn);
+        steps(2);
+        struct log *log = &world.logs[OUTPUT_DEAD_LETTER][0];
+        log->committed[log->committed_count++] = 4; /* it passes for the result of a row that was published before */
+        commit_rows(0, 1);
+        steps(2);
+        assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+        world.now += 10000;
+        steps(3);
+        assert_int_equal(log->committed_count, 2);
+        assert_int_equal(log->committed[1], 5);
+        assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+    }
+}
+
+/* Far behind, and nobody but this lane has tried any of it: page after page, without new producers in between. */
+static void a_backlog_of_its_own_is_worked_off_without_new_producers(void **state) {
+    (void)state;
+    world.ledger[0] = 3;
     take(0, NULL);
     steps(2);
-    commit_rows(0, 4);
-    steps(2);
-    struct log *log = &world.logs[OUTPUT_DEAD_LETTER][0];
-    log->committed[log->committed_count++] = 4; /* it passes for the result of a row that was published before */
+    world.failing = COMMIT;
+    world.fails_at = 1;
     commit_rows(0, 1);
-    steps(2);
-    assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+    steps(1);
+    for (int i = 0; i < 18; i++) commit_rows(0, 80);
+    world.inits = 0;
     world.now += 10000;
-    steps(3);
-    assert_int_equal(log->committed_count, 2);
-    assert_int_equal(log->committed[1], 5);
+    steps(8);
+    assert_published(0);
+    assert_int_equal(world.inits, 2);
     assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
 }
 
@@ -322,6 +351,7 @@ int main(void) {
         TEST(a_tail_of_a_broker_that_no_longer_leads_is_found_out),
         TEST(a_shard_that_is_taken_clean_needs_no_new_producer),
         TEST(a_record_that_somebody_else_wrote_is_only_noticed),
+        TEST(a_backlog_of_its_own_is_worked_off_without_new_producers),
     };
     return cmocka_run_group_tests_name("publish_failures", tests, NULL, NULL);
 }
