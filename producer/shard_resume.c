@@ -18,7 +18,7 @@ PG_STATEMENT(shard_resume_hash);
 PG_STATEMENT(shard_resume);
 PG_STATEMENT(commit_ledger);
 
-enum { REASON_MAX = 1024, SCAN_S = 60 };
+enum { REASON_MAX = 1024, SCAN_S = 60, AGAIN_S = 3 };
 
 static const char about[] =
     "Lets a stopped shard go on. It accepts what was lost, for ever: an input position that is not in the log moves to the log's "
@@ -87,10 +87,22 @@ static int read_bounds(struct kafka_reader *reader, enum kafka_topic topic, uint
     return 0;
 }
 
+/* One that no longer leads may say that its log ends before a position, until it knows. */
+static int ask_again(struct kafka_reader *reader, enum kafka_topic topic, const struct resumption *r, int64_t *ret_start,
+                     int64_t *ret_end, struct error *error) {
+    int64_t end = *ret_end;
+    (void)nanosleep(&(struct timespec){AGAIN_S, 0}, NULL);
+    if (read_bounds(reader, topic, r->shard, ret_start, ret_end, error)) return -1;
+    if (*ret_end < end) *ret_end = end;
+    return 0;
+}
+
 static int mend_positions(struct kafka_reader *reader, struct resumption *r, struct error *error) {
     for (int topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
         int64_t start, end;
-        if (read_bounds(reader, kafka_input_topic((enum input_topic)topic), r->shard, &start, &end, error)) return -1;
+        enum kafka_topic of = kafka_input_topic((enum input_topic)topic);
+        if (read_bounds(reader, of, r->shard, &start, &end, error)) return -1;
+        if ((int64_t)r->is[topic] > end && ask_again(reader, of, r, &start, &end, error)) return -1;
         if ((int64_t)r->is[topic] < start || (int64_t)r->is[topic] > end) r->is[topic] = (uint64_t)start;
     }
     return 0;
@@ -134,6 +146,9 @@ static int last_result(struct kafka_reader *reader, enum kafka_topic topic, cons
         enum kafka_read read = kafka_reader_next(reader, 1000, &record, error);
         if (read == KAFKA_READ_FAILED) return -1;
         if (read == KAFKA_READ_RECORD) (void)read_place(&record, &sequence, ret_hash);
+        if (read == KAFKA_READ_AT_END && record.offset < end)
+            return error_set(error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+                             "a broker that no longer leads an output topic of shard %u was asked; try again", r->shard);
         reading = read != KAFKA_READ_AT_END && !(read == KAFKA_READ_RECORD && record.offset + 1 >= end);
         if (reading && time(NULL) > until)
             return error_set(error, ERROR_UNAVAILABLE, "kafka-timeout",

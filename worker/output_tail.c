@@ -17,7 +17,7 @@ enum {
 struct tail {
     struct output_tail *of;
     enum output_topic topic;
-    int64_t low, from, to, end; /* what is searched at all; the window that is read now; the last stable offset */
+    int64_t low, from, to, end; /* where the search ends; the window that is read now; the last stable offset */
     bool reading;
 };
 
@@ -48,7 +48,7 @@ bool output_tail_position(const struct kafka_record *record, uint64_t *ret_seque
 
 /* ---- where the logs begin and end ---- */
 
-/* The high watermarks go into `end`, and what is to be searched begins at the log's start or the floor. */
+/* The high watermarks go into `end`, where the logs begin into `low`. */
 static int read_watermarks(const struct kafka_options *options, struct scan *scan, struct error *error) {
     int result = -1;
     struct kafka_reader *reader = kafka_reader_new(options, KAFKA_EVERYTHING, error);
@@ -56,12 +56,7 @@ static int read_watermarks(const struct kafka_options *options, struct scan *sca
     if (kafka_reader_offsets(reader, KAFKA_END, scan->positions, scan->count, error)) goto cleanup;
     for (size_t i = 0; i < scan->count; i++) scan->tails[i].end = scan->positions[i].offset;
     if (kafka_reader_offsets(reader, KAFKA_BEGINNING, scan->positions, scan->count, error)) goto cleanup;
-    for (size_t i = 0; i < scan->count; i++) {
-        struct tail *tail = &scan->tails[i];
-        int64_t floor = tail->of->floor[tail->topic];
-        if (floor > tail->end) floor = -1; /* made anew, or told by one that no longer leads: without it, it only takes longer */
-        tail->low = scan->positions[i].offset > floor ? scan->positions[i].offset : floor;
-    }
+    for (size_t i = 0; i < scan->count; i++) scan->tails[i].low = scan->positions[i].offset;
     result = 0;
 cleanup:
     kafka_reader_free(reader);
@@ -115,6 +110,16 @@ static void take_record(struct tail *tail, const struct kafka_record *record) {
         tail->of->ret_found[topic] = true;
 }
 
+/* Who says that the log ends there is not who told `to`, and no longer leads: results between would be missed. */
+static bool is_cut_short(const struct tail *tail, const struct kafka_record *end, struct error *error) {
+    if (end->offset >= tail->to) return false;
+    error_set(
+        error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+        "a broker that no longer leads partition %u of an output topic was asked: its log ends at %lld, and goes on to %lld",
+        end->partition, (long long)end->offset, (long long)tail->to);
+    return true;
+}
+
 /* Reads all windows side by side, each to its end, and leaves in each tail the last result that stood in it. */
 static int read_windows(struct kafka_reader *reader, struct scan *scan, size_t open, struct error *error) {
     int64_t deadline = now_ms() + SCAN_WAIT;
@@ -131,13 +136,7 @@ static int read_windows(struct kafka_reader *reader, struct scan *scan, size_t o
         if (!tail || !tail->reading) continue;
         if (read == KAFKA_READ_RECORD) take_record(tail, &record);
         if (read == KAFKA_READ_RECORD && record.offset < tail->to - 1) continue;
-        if (read == KAFKA_READ_AT_END &&
-            record.offset < tail->to) /* `to` was told by another: results behind it would be missed */
-            return error_set(
-                error, ERROR_UNAVAILABLE, "kafka-stale-leader",
-                "a broker that no longer leads partition %u of an output topic was asked: its log ends at %lld, and goes "
-                "on to %lld",
-                record.partition, (long long)record.offset, (long long)tail->to);
+        if (read == KAFKA_READ_AT_END && is_cut_short(tail, &record, error)) return -1;
         tail->reading = false;
         open--;
     }
@@ -154,8 +153,19 @@ static void move_windows(struct scan *scan, int64_t step) {
     }
 }
 
+/* Not below the floor, unless it lies behind the end: then the topic was made anew, or both ends were told by one that no longer
+ * leads. */
+static void begin_at_end(struct scan *scan) {
+    for (size_t i = 0; i < scan->count; i++) {
+        struct tail *tail = &scan->tails[i];
+        int64_t floor = tail->of->floor[tail->topic];
+        if (floor > tail->low && floor <= tail->end) tail->low = floor;
+        tail->from = tail->end;
+    }
+}
+
 static int find_results(struct kafka_reader *reader, struct scan *scan, struct error *error) {
-    for (size_t i = 0; i < scan->count; i++) scan->tails[i].from = scan->tails[i].end;
+    begin_at_end(scan);
     size_t open = 1;
     for (int64_t step = FIRST_STEP; open; step *= STEP_GROWTH) {
         move_windows(scan, step);

@@ -223,17 +223,24 @@ def broker_apart(field, random):
             raise NoEffect(str(error)) from None
         seconds = random.uniform(1.5, 3)
 
+        apart = []
+
         def moved():
             found = kafka.leader(topic, partition)
-            return found is not None and found is not node and (link.start("stall", random) or True)
+            if found is not None and found is not node:
+                apart.append(link.start("stall", random))
+            return apart
         try:
-            still = hold([node.pid], random.uniform(4, 6), moved)
+            if not hold([node.pid], random.uniform(4, 6), moved):
+                raise NoEffect("it did not run")
+            if not apart:
+                raise NoEffect("nobody else came to lead")
             believes = believes_to_lead(node, topic, partition)
             time.sleep(seconds)
         finally:
             link.end()
-        if not still or not believes:
-            raise NoEffect("it did not run" if not still else "it knew that others lead")
+        if not believes:
+            raise NoEffect("it knew that others lead")
     return f"broker {node.number} for {seconds:.1f} s, which then led {topic}@{partition} no more"
 
 

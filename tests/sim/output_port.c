@@ -327,13 +327,16 @@ static int sim_tails(struct output *output, struct output_tail *tails, size_t co
         fleet_sleep(10 * MS);
     }
     if (!wait_for_leaders(tails, count)) return unavailable(error);
+    for (size_t i = 0; i < count; i++)
+        for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++)
+            if (is_cut_short(topic, tails[i].shard, ends[i][topic].stable)) return unavailable(error);
     for (size_t i = 0; i < count; i++) {
         tails[i].ret_stable = is_stable(ends[i], tails[i].shard);
         bool misled = false;
         for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {
             size_t stable = ends[i][topic].stable;
+            if (!tails[i].ret_stable) continue;
             misled |= lane->misled[topic][tails[i].shard] = stable < broker_stable(topic, tails[i].shard);
-            if (is_cut_short(topic, tails[i].shard, stable)) return unavailable(error);
         }
         if (misled) let_ends_be_late(lane);
         for (enum output_topic topic = OUTPUT_RESULTS; topic <= OUTPUT_DEAD_LETTER; topic++) {

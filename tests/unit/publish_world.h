@@ -37,6 +37,8 @@ static struct {
     enum operation failing; /* at its call number `fails_at`, once */
     unsigned fails_at;
     bool failed, gap; /* gap: the store says that there is one row more than there is */
+    uint64_t rare;    /* the only dead letter, if it is not 0 */
+    bool happens;     /* a commit that fails has happened */
     int inits, fences;
     size_t former;     /* so many results a broker that no longer leads leaves out of the tails */
     bool misplaced;    /* a record of the transaction is not where it must be */
@@ -54,11 +56,14 @@ static uint64_t draw(uint64_t below) {
 }
 
 /* Every fifth row is a dead letter. */
+static enum output_topic topic_of(uint64_t sequence) {
+    bool dead = world.rare ? sequence == world.rare : sequence % 5 == 0;
+    return dead ? OUTPUT_DEAD_LETTER : OUTPUT_RESULTS;
+}
 static enum result_kind kind_of(uint64_t sequence) {
     if (sequence == world.resumed) return RESULT_SHARD_RESUMED;
-    return sequence % 5 == 0 ? RESULT_DEAD_LETTER : RESULT_EVENT_REFUSED;
+    return topic_of(sequence) == OUTPUT_DEAD_LETTER ? RESULT_DEAD_LETTER : RESULT_EVENT_REFUSED;
 }
-static enum output_topic topic_of(uint64_t sequence) { return sequence % 5 == 0 ? OUTPUT_DEAD_LETTER : OUTPUT_RESULTS; }
 
 static struct ledger_row row_of(uint32_t shard, uint64_t sequence) {
     static const char no_header[12] = "\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff";
@@ -129,7 +134,10 @@ static int fake_produce(struct output *output, int which, const struct output_re
 
 static int fake_commit(struct output *output, int which, struct error *error) {
     (void)output;
-    if (fails(COMMIT, error)) return -1; /* and has not happened */
+    if (fails(COMMIT, error)) {
+        if (world.happens) end(true);
+        return -1;
+    }
     if (world.misplaced) {
         if (world.former) assert_false(world.committed[which]); /* a copy of that EndTxn would commit this one */
         return error_set(error, ERROR_UNKNOWN, "kafka-stale-leader", "the log goes on elsewhere");
@@ -209,7 +217,8 @@ static struct {
     size_t freed, handed;
     unsigned counts[REPORT_FAILED + 1];
     uint64_t settled[SHARDS][OUTPUT_TOPICS];
-    char reason[512]; /* of the last report that has one */
+    int64_t floor[SHARDS][OUTPUT_TOPICS]; /* that goes with it */
+    char reason[512];                     /* of the last report that has one */
 } pipeline;
 
 static int set_up(void **state) {
@@ -235,9 +244,11 @@ static void take_reports(void) {
         next = report->next;
         pipeline.counts[report->kind]++;
         if (*report->reason) memcpy(pipeline.reason, report->reason, sizeof pipeline.reason);
-        if (report->kind == REPORT_PUBLISHED)
-            for (int topic = 0; topic < OUTPUT_TOPICS; topic++)
-                pipeline.settled[report->shard][topic] = report->settled[topic].sequence;
+        for (int topic = 0; topic < OUTPUT_TOPICS; topic++) {
+            if (report->kind == REPORT_PUBLISHED) pipeline.settled[report->shard][topic] = report->settled[topic].sequence;
+            if (report->kind == REPORT_PUBLISHED || report->kind == REPORT_READY)
+                pipeline.floor[report->shard][topic] = report->settled[topic].offset;
+        }
         if (report->kind == REPORT_FREED) {
             pipeline.freed++;
             batch_release(report->batch);

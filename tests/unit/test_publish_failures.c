@@ -273,7 +273,9 @@ static void a_shard_that_is_taken_clean_needs_no_new_producer(void **state) {
     (void)state;
     take(0, NULL);
     steps(2);
-    commit_rows(0, 5); /* the last of each topic */
+    commit_rows(0, 4);
+    steps(2);
+    commit_rows(0, 1); /* now both producers have committed, the last of each topic */
     steps(2);
     world.settled = 5;
     take(0, NULL);
@@ -314,10 +316,10 @@ static void a_record_that_somebody_else_wrote_is_only_noticed(void **state) {
     }
 }
 
-/* Far behind, and nobody but this lane has tried any of it: page after page, without new producers in between. */
-static void a_backlog_of_its_own_is_worked_off_without_new_producers(void **state) {
+/* Far behind, and nobody has tried any of it: page after page, the first dead letter behind several, without new producers. */
+static void a_backlog_that_nobody_tried_is_worked_off_without_new_producers(void **state) {
     (void)state;
-    world.ledger[0] = 3;
+    world.rare = 1400;
     take(0, NULL);
     steps(2);
     world.failing = COMMIT;
@@ -331,6 +333,58 @@ static void a_backlog_of_its_own_is_worked_off_without_new_producers(void **stat
     assert_published(0);
     assert_int_equal(world.inits, 2);
     assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+}
+
+/* The same backlog was in a transaction that has happened, though nobody said so, and who is asked for the tail has less of it:
+ * its dead letter waits for new producers, however many pages come before. */
+static void what_was_tried_stays_doubted_behind_pages_of_it(void **state) {
+    (void)state;
+    world.rare = 1400;
+    take(0, NULL);
+    steps(2);
+    for (int i = 0; i < 18; i++) commit_rows(0, 80);
+    world.failing = COMMIT;
+    world.fails_at = 1;
+    world.happens = true;
+    steps(1);
+    assert_int_equal(pipeline.counts[REPORT_BROKEN], 1);
+    assert_int_equal(world.logs[OUTPUT_DEAD_LETTER][0].committed_count, 1);
+    struct log *results = &world.logs[OUTPUT_RESULTS][0];
+    results->committed_count = 0; /* as if only the dead letter were hidden */
+    world.former = 1;
+    for (int i = 0; i < 12; i++) {
+        world.now += 10000;
+        steps(1);
+    }
+    assert_true(pipeline.counts[REPORT_BROKEN] > 1);
+    world.former = 0;
+    world.now += 10000;
+    steps(8);
+    assert_published(0);
+}
+
+/* What a tail says of the log's end is kept only once a record has come to lie there. */
+static void a_floor_is_the_end_that_was_proved(void **state) {
+    (void)state;
+    world.ledger[0] = 4;
+    for (uint64_t sequence = 1; sequence <= 4; sequence++) {
+        struct log *log = &world.logs[OUTPUT_RESULTS][0];
+        log->committed[log->committed_count++] = sequence;
+    }
+    take(0, NULL);
+    steps(2);
+    assert_int_equal(pipeline.counts[REPORT_READY], 1);
+    assert_int_equal(pipeline.floor[0][OUTPUT_RESULTS], -1);
+    commit_rows(0, 1); /* a dead letter */
+    steps(2);
+    assert_int_equal(pipeline.floor[0][OUTPUT_RESULTS], -1);
+    assert_int_equal(pipeline.floor[0][OUTPUT_DEAD_LETTER], 0);
+    commit_rows(0, 1);
+    steps(2);
+    assert_int_equal(pipeline.floor[0][OUTPUT_RESULTS], 4);
+    commit_rows(0, 3);
+    steps(2);
+    assert_int_equal(pipeline.floor[0][OUTPUT_RESULTS], 4);
 }
 
 int main(void) {
@@ -351,7 +405,9 @@ int main(void) {
         TEST(a_tail_of_a_broker_that_no_longer_leads_is_found_out),
         TEST(a_shard_that_is_taken_clean_needs_no_new_producer),
         TEST(a_record_that_somebody_else_wrote_is_only_noticed),
-        TEST(a_backlog_of_its_own_is_worked_off_without_new_producers),
+        TEST(a_backlog_that_nobody_tried_is_worked_off_without_new_producers),
+        TEST(what_was_tried_stays_doubted_behind_pages_of_it),
+        TEST(a_floor_is_the_end_that_was_proved),
     };
     return cmocka_run_group_tests_name("publish_failures", tests, NULL, NULL);
 }
