@@ -27,6 +27,10 @@ const struct deviation_row deviations[DEVIATIONS] = {
     [NO_FENCE] = {"no-fence", "other ids are not fenced", "fence", 2, 1, 1, 0},
     [RESUME_RELEASED] = {"resume-released", "a lane goes on with a shard when it does not hear of its release", "drained", 2, 1,
                          1, 0},
+    [NO_PLACE] = {"no-place", "where the first record behind a tail comes to lie is not looked at", "place", 2, 1, 1,
+                  FAULT_FORMER},
+    [OLD_EPOCH] = {"old-epoch", "what may be left uncommitted is written in an epoch that has committed before", "place", 2, 2, 1,
+                   FAULT_FORMER},
     [NO_LOOK] = {"no-look", "a lane with nothing to do never looks at its epochs", "shard_look", 2, 1, 1, 0},
 };
 
@@ -36,5 +40,5 @@ const char *const fault_names[FAULTS] = {
     [FAULT_UNKNOWN] = "unknown",     [FAULT_LOST_ANSWER] = "lost-answer",
     [FAULT_TIMEOUT] = "timeout",     [FAULT_ERROR] = "error",
     [FAULT_FORGET] = "forget",       [FAULT_LATE_COMMIT] = "late-commit",
-    [FAULT_RETENTION] = "retention",
+    [FAULT_RETENTION] = "retention", [FAULT_FORMER] = "former-leader",
 };

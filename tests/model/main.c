@@ -9,7 +9,8 @@
 static const char help[] =
     "usage: sluice-model [option...]\n"
     "  --lanes N --shards N --rows N --topics N   the world: 1 to 3, 1 to 2, 1 to 6, 1 to 2; 2 1 2 1 unless told\n"
-    "  --without FAULT,... --with FAULT,...       faults; all but late-commit and retention unless told\n"
+    "  --without FAULT,... --with FAULT,...       faults; all but late-commit, retention and\n"
+    "                                             former-leader unless told\n"
     "  --rebalances N                             at most so many of live lanes (default: without limit)\n"
     "  --merge                                    states that differ only in names of lanes and shards are one\n"
     "  --deviation NAME                           the protocol with one thing wrong\n"
@@ -120,8 +121,7 @@ static bool take_number(struct model *model, struct bounds *bounds, int option, 
 int main(int argc, char **argv) {
     struct model model = {.lanes = 2, .shards = 1, .rows = 2, .topics = 1, .rebalances = -1};
     struct bounds bounds = {.live = true};
-    for (unsigned fault = FAULT_NONE + 1; fault < FAULTS; fault++)
-        model.fault[fault] = fault != FAULT_LATE_COMMIT && fault != FAULT_RETENTION;
+    for (unsigned fault = FAULT_NONE + 1; fault < FAULTS; fault++) model.fault[fault] = fault < FAULT_LATE_COMMIT;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         bool fine = true;
         switch (option) {

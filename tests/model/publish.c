@@ -19,7 +19,7 @@ static void tail_into_cursor(const struct model *model, const struct world *worl
 
 static void end_transaction(const struct model *model, struct world *world, unsigned lane) {
     struct lane *l = &world->lanes[lane];
-    l->active = 0;
+    l->active = l->doomed = 0;
     for (unsigned shard = 0; shard < model->shards; shard++) {
         struct lane_shard *s = &l->shards[shard];
         s->until = s->added = 0;
@@ -57,7 +57,10 @@ static void recover(struct model *model, const struct world *now, unsigned lane)
     unsigned id = lane * PRODUCERS + (l->publisher == RECOVER_SECOND);
     enum init init = brokers_init(&next, id, true);
     if (init == INIT_BLOCKED) return;
-    if (init == INIT_DONE) after->publisher = l->publisher == RECOVER_SECOND ? PUBLISHER_RUNS : RECOVER_SECOND;
+    if (init == INIT_DONE) {
+        after->publisher = l->publisher == RECOVER_SECOND ? PUBLISHER_RUNS : RECOVER_SECOND;
+        after->used = (uint8_t)(after->used & ~(1u << id % PRODUCERS));
+    }
     offer(model, &next, FAULT_NONE, "%c: initialises producer %c again%s (recover)", lane_name(lane), producer_name(id),
           init == INIT_DONE ? "" : ", which first aborts its transaction");
 }
@@ -123,11 +126,36 @@ static void confirm(struct model *model, const struct world *now, unsigned lane,
           s->current ? "confirms" : "does not look at", shard);
 }
 
+/* The same told by a broker that led before: its log ends with the record that it had last, and nothing is open in it. */
+static void former_tail(struct model *model, const struct world *now, unsigned lane, unsigned shard) {
+    unsigned last[MAX_TOPICS] = {0}, told[MAX_TOPICS];
+    for (unsigned topic = 0; topic < model->topics; topic++)
+        for (size_t i = 0; i < LOG_ROOM && now->partitions[shard][topic].log[i].row; i++)
+            last[topic] = now->partitions[shard][topic].log[i].row; /* open or not */
+    for (told[0] = 0; told[0] <= last[0]; told[0]++)
+        for (told[1] = 0; told[1] <= last[1]; told[1]++) {
+            struct world next = *now;
+            struct lane_shard *after = &next.lanes[lane].shards[shard];
+            after->misled = after->placed = 0;
+            for (unsigned topic = 0; topic < model->topics; topic++) {
+                unsigned tail = brokers_tail(now, shard, topic), end = told[topic] < tail ? told[topic] : tail;
+                if (end > after->cursor[topic]) after->cursor[topic] = (uint8_t)end;
+                if (told[topic] < last[topic]) after->misled |= (uint8_t)(1u << topic);
+            }
+            if (!after->misled) continue;
+            after->publish = PUBLISH_READY;
+            offer(model, &next, FAULT_FORMER,
+                  "%c: reads the tails of shard %u of one that no longer leads; the cursors are %u and %u (tail)",
+                  lane_name(lane), shard, after->cursor[0], after->cursor[1]);
+        }
+}
+
 /* tail() and take_tail(): when the last stable offset has reached the high watermark, else later, from confirm on. */
 static void tail(struct model *model, const struct world *now, unsigned lane, unsigned shard) {
     if (now->lanes[lane].shards[shard].publish != PUBLISH_TAIL) return;
     bool open = false;
     for (unsigned topic = 0; topic < model->topics; topic++) open |= brokers_has_open(now, shard, topic);
+    if (model->fault[FAULT_FORMER]) former_tail(model, now, lane, shard);
     struct world next = *now;
     struct lane_shard *after = &next.lanes[lane].shards[shard];
     if (open && !model->deviation[TAIL_UNSTABLE]) {
@@ -137,6 +165,7 @@ static void tail(struct model *model, const struct world *now, unsigned lane, un
     }
     tail_into_cursor(model, now, after, shard);
     after->publish = PUBLISH_READY;
+    after->misled = after->placed = 0;
     offer(model, &next, FAULT_NONE, "%c: reads the tails of shard %u; the cursors are %u and %u (tail)", lane_name(lane), shard,
           after->cursor[0], after->cursor[1]);
 }
@@ -177,6 +206,28 @@ static bool begin(const struct model *model, struct world *world, unsigned lane,
     return more;
 }
 
+/* place(): the first record behind a tail. What may be out already waits for a new epoch; false then. */
+static bool place(struct model *model, const struct world *now, unsigned lane, unsigned shard, unsigned topic, unsigned row) {
+    const struct lane *l = &now->lanes[lane];
+    const struct lane_shard *s = &l->shards[shard];
+    if (!model->fault[FAULT_FORMER] || s->placed >> topic & 1 || row > s->tried || !(l->used >> l->which & 1)) return true;
+    if (model->deviation[NO_PLACE] || model->deviation[OLD_EPOCH]) return true;
+    struct world next = *now;
+    broken(model, &next, lane);
+    offer(model, &next, FAULT_NONE, "%c: row %u of shard %u may be out already, wants new producers (place, start_over)",
+          lane_name(lane), row, shard);
+    return false;
+}
+
+/* The leader's offset says whether the tail was told by one that no longer leads. */
+static void note_place(const struct model *model, struct lane *l, unsigned shard, unsigned topic, unsigned row) {
+    struct lane_shard *s = &l->shards[shard];
+    if (!model->fault[FAULT_FORMER]) return;
+    if (!(s->placed >> topic & 1) && s->misled >> topic & 1 && !model->deviation[NO_PLACE]) l->doomed = 1;
+    s->placed |= (uint8_t)(1u << topic);
+    if (row > s->tried) s->tried = (uint8_t)row;
+}
+
 /* produce(), a partition's first time: librdkafka adds it to the transaction. */
 static void add_partition(struct model *model, const struct world *now, unsigned lane, unsigned shard, unsigned topic) {
     unsigned id = lane * PRODUCERS + now->lanes[lane].which;
@@ -207,6 +258,7 @@ static void produce(struct model *model, const struct world *now, unsigned lane,
         return;
     }
     next.lanes[lane].shards[shard].next[topic] = (uint8_t)row;
+    note_place(model, &next.lanes[lane], shard, topic, row);
     offer(model, &next, FAULT_NONE, "%c: produces row %u of shard %u to topic %u with %c (produce)", lane_name(lane), row, shard,
           topic, producer_name(id));
 }
@@ -219,6 +271,7 @@ static void advance(const struct model *model, struct world *world, unsigned lan
         for (unsigned topic = 0; topic < model->topics; topic++)
             if (s->cursor[topic] < s->until) s->cursor[topic] = s->until;
     }
+    if (model->fault[FAULT_FORMER]) l->used |= (uint8_t)(1u << l->which);
     l->which ^= 1;
     end_transaction(model, world, lane);
 }
@@ -253,6 +306,12 @@ static void commit(struct model *model, const struct world *now, unsigned lane) 
     unsigned id = lane * PRODUCERS + now->lanes[lane].which;
     const struct transaction *t = &now->transactions[id];
     struct world next = *now;
+    if (now->lanes[lane].doomed) {
+        broken(model, &next, lane);
+        offer(model, &next, FAULT_NONE, "%c: a record of %c is not where it must be (deliver, broken)", lane_name(lane),
+              producer_name(id));
+        return;
+    }
     if (t->valid && t->state == TX_PREPARE_COMMIT) return; /* librdkafka asks again */
     if (t->valid && t->state == TX_ONGOING) {
         commit_ends(model, now, lane, id);
@@ -274,6 +333,7 @@ static void go_on(struct model *model, const struct world *now, unsigned lane) {
             unsigned row = s->until ? next_row(model, s->next[topic], s->until, topic) : 0;
             if (!row) continue;
             more = true;
+            if (!place(model, now, lane, shard, topic, row)) continue;
             if (s->added >> topic & 1)
                 produce(model, now, lane, shard, topic, row);
             else

@@ -2,7 +2,7 @@
 # Explores the protocol of takeover, publishing and release as a model (README.md beside this file):
 #   tests/run.sh model [--seconds N] [configuration...]   every configuration of the table, or those; N seconds of processor time each (120)
 #   tests/run.sh model --deviations [name...]             the protocol with one thing wrong: each must break a promise; prints how
-#   tests/run.sh model --short                            three configurations and all deviations, as every change has them
+#   tests/run.sh model --short                            four configurations and all deviations, as every change has them
 #   tests/run.sh model --all                              all configurations and all deviations
 #   tests/run.sh model --list                             names of configurations, faults and deviations
 #   tests/run.sh model -- option...                       the model's program itself; -- --help says its options
@@ -28,8 +28,11 @@ configurations=(
     "three-lanes|--lanes 3 --rows 1 --merge --safety"
     "late-commit|--with late-commit --merge"
     "retention|--with retention --merge"
+    "former-leader|--with former-leader --merge"
+    "former-leader-one-row|--with former-leader --rows 1 --merge"
+    "former-leader-two-topics|--with former-leader --topics 2 --merge --safety"
 )
-short=(one-row one-lane two-rows-merged)
+short=(one-row one-lane two-rows-merged former-leader-one-row)
 
 passed=0 failed=0 skipped=0 number=0
 

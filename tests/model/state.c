@@ -56,6 +56,10 @@ static inline void lane_shard_fields(struct codec *c, const struct model *model,
         field(c, &s->cursor[topic], ROW_BITS);
         field(c, &s->next[topic], ROW_BITS);
     }
+    if (!model->fault[FAULT_FORMER]) return;
+    field(c, &s->misled, MAX_TOPICS);
+    field(c, &s->placed, MAX_TOPICS);
+    field(c, &s->tried, ROW_BITS);
 }
 
 static inline void world_fields(struct codec *c, const struct model *model, struct world *world) {
@@ -78,6 +82,8 @@ static inline void world_fields(struct codec *c, const struct model *model, stru
         field(c, &l->publisher, 2);
         field(c, &l->which, 1);
         field(c, &l->active, 1);
+        if (model->fault[FAULT_FORMER]) field(c, &l->doomed, 1);
+        if (model->fault[FAULT_FORMER]) field(c, &l->used, PRODUCERS);
         for (unsigned shard = 0; shard < model->shards; shard++) lane_shard_fields(c, model, &l->shards[shard]);
     }
 }

@@ -12,6 +12,7 @@ void store_take(const struct model *model, struct world *world, unsigned lane, u
     bool overwrite = model->deviation[OVERWRITE_IDS] || model->deviation[FENCE_FIRST];
     s->current = 1;
     s->known = row->sequence;
+    if (model->fault[FAULT_FORMER]) s->tried = row->sequence;
     s->to_fence = (uint8_t)(clean || model->deviation[NO_FENCE] || model->deviation[FENCE_FIRST] ? 0 : others);
     s->drop = others && !overwrite && !model->deviation[RELEASE_FLAG];
     for (unsigned topic = 0; topic < model->topics; topic++) s->cursor[topic] = row->settled[topic];

@@ -74,6 +74,10 @@ struct lane_shard {
     uint8_t until;            /* the last row that is to go into it, 0 when the shard has no part in it */
     uint8_t next[MAX_TOPICS]; /* the last row that is in it */
     uint8_t added;            /* the shard's partitions that are in it, a bit a topic */
+    /* only with FAULT_FORMER; a bit a topic */
+    uint8_t misled; /* the log goes on behind the end that the tail told */
+    uint8_t placed; /* a record has followed the tail */
+    uint8_t tried;  /* the last row that anybody may have put into a transaction */
 };
 
 enum lane_state { LANE_DEAD, LANE_STARTING, LANE_RUNNING };
@@ -85,6 +89,8 @@ struct lane {
     uint8_t publisher;
     uint8_t which;  /* the producer whose turn it is */
     uint8_t active; /* a transaction is put together */
+    uint8_t doomed; /* a record of it is not where it must be: it is not committed */
+    uint8_t used;   /* producers that have committed since they were initialised; only with FAULT_FORMER */
     struct lane_shard shards[MAX_SHARDS];
 };
 
@@ -111,6 +117,7 @@ enum fault {
     FAULT_FORGET,        /* a shard is not published in time, or its partitions were lost */
     FAULT_LATE_COMMIT,   /* a commit in Postgres is of unknown outcome, and may be applied later; off by default */
     FAULT_RETENTION,     /* a topic forgets what it holds; off by default */
+    FAULT_FORMER,        /* a tail is told by a broker that no longer leads, and does not know; off by default */
     FAULTS
 };
 
@@ -135,6 +142,8 @@ enum deviation {
     NO_FENCE,
     RESUME_RELEASED,
     NO_LOOK,
+    NO_PLACE,
+    OLD_EPOCH,
     DEVIATIONS
 };
 
