@@ -101,8 +101,9 @@ struct kafka_record {
 };
 
 enum kafka_read {
-    KAFKA_READ_FAILED = -1, /* `error` is set; it may work again: call again */
-    KAFKA_READ_NOTHING,     /* nothing came in time */
+    KAFKA_READ_FAILED =
+        -1, /* `error` is set; it may work again: call again, of kafka-offset (a broker has no such offset) not at once */
+    KAFKA_READ_NOTHING, /* nothing came in time */
     KAFKA_READ_RECORD,
     KAFKA_READ_AT_END /* of the partition, for now: topic, partition and offset (the next one) are set */
 };

@@ -10,6 +10,7 @@
 
 enum {
     LOOK_MS = 200,                   /* between two looks at Ctrl-C and the clock */
+    LAG_MS = 10000,                  /* as long as a broker may say that it has not got what is asked for: one that lags does */
     ANSWER_MEMORY = 32 * 1024 * 1024 /* of one answer and its tree */
 };
 
@@ -98,6 +99,15 @@ static void reach_end(struct await *await, uint32_t partition) {
         fputs("no answer yet; waiting for one\n", stderr);
 }
 
+/* Whether reading goes on by itself. */
+static bool goes_on(struct await *await, const struct error *error) {
+    if (!error || error->kind == ERROR_UNAVAILABLE) return error != NULL;
+    if (strcmp(error->code, "kafka-offset") != 0) return false;
+    if (!await->refused_at) await->refused_at = now_ms();
+    (void)nanosleep(&(struct timespec){0, LOOK_MS * 1000000L}, NULL);
+    return now_ms() - await->refused_at < LAG_MS;
+}
+
 static int follow(struct await *await, int64_t deadline, struct error *error) {
     while (!interrupted) {
         struct kafka_record record;
@@ -106,6 +116,7 @@ static int follow(struct await *await, int64_t deadline, struct error *error) {
         if (left <= 0) return EXIT_TIMED_OUT;
         switch (kafka_reader_next(await->reader, left < LOOK_MS ? (int)left : LOOK_MS, &record, error)) {
         case KAFKA_READ_RECORD:
+            await->refused_at = 0;
             found = take_record(await, &record, error);
             if (found) return found > 0 ? answer_status(await_last(await)) : EXIT_COULD_NOT_TELL;
             break;
@@ -113,7 +124,7 @@ static int follow(struct await *await, int64_t deadline, struct error *error) {
             reach_end(await, record.partition);
             break;
         case KAFKA_READ_FAILED:
-            if (!error || error->kind != ERROR_UNAVAILABLE) return EXIT_COULD_NOT_TELL; /* else librdkafka goes on by itself */
+            if (!goes_on(await, error)) return EXIT_COULD_NOT_TELL;
             break;
         case KAFKA_READ_NOTHING:
             break;

@@ -13,6 +13,7 @@ struct await {
     size_t count;                       /* of answers so far; the last one is answers[(count - 1) % 2] */
     bool *ended;                        /* by partition number from `first`: its end was reached once */
     uint32_t first, partitions, behind; /* those that are followed, and how many of them have not ended */
+    int64_t refused_at;                 /* since when a broker says that it has not got what is asked for; 0: it does not */
 };
 
 /* Takes the place in the results topic: its end as it is now, or, with `from_start`, all that is still kept. Of the project's

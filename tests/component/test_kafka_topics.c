@@ -92,6 +92,40 @@ static void a_record_is_published_where_java_clients_put_it_and_read_back(void *
     kafka_reader_free(reader);
 }
 
+/* As one that lags has not, and the leader has. */
+static void a_reader_goes_on_after_a_broker_had_not_what_was_asked_for(void **state) {
+    (void)state;
+    char prefix[64];
+    uint32_t partition;
+    int64_t offset;
+    struct error error = {0};
+    struct kafka_record record;
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct kafka_producer *producer = kafka_producer_new(&options, 10000, &error);
+    struct kafka_reader *reader = kafka_reader_new(&options, KAFKA_COMMITTED, &error);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            kafka_producer_send(producer, KAFKA_RESULTS, SLICE("k"), SLICE("v"), NULL, 0, &partition, &offset, &error), 0);
+    assert_int_equal(kafka_reader_start(reader, &(struct kafka_position){KAFKA_RESULTS, 0, 3}, &error), 0);
+    for (int times = 0; times < 3; times++) { /* until it is there */
+        enum kafka_read read = KAFKA_READ_NOTHING;
+        for (int i = 0; i < 20 && read == KAFKA_READ_NOTHING; i++) read = kafka_reader_next(reader, 1000, &record, &error);
+        assert_int_equal(read, KAFKA_READ_FAILED);
+        assert_string_equal(error.code, "kafka-offset");
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            kafka_producer_send(producer, KAFKA_RESULTS, SLICE("k"), SLICE("v"), NULL, 0, &partition, &offset, &error), 0);
+    for (int64_t next = 3; next < 5;) {
+        enum kafka_read read = kafka_reader_next(reader, 20000, &record, &error);
+        if (read == KAFKA_READ_FAILED || read == KAFKA_READ_AT_END) continue; /* what was said before */
+        assert_int_equal(read, KAFKA_READ_RECORD);
+        assert_int_equal(record.offset, next++);
+    }
+    kafka_reader_free(reader);
+    kafka_producer_free(producer);
+}
+
 static void an_unreachable_broker_is_told_in_time_and_by_name(void **state) {
     (void)state;
     struct error error = {0};
@@ -198,6 +232,7 @@ int main(void) {
         cmocka_unit_test(topics_are_made_once_with_their_sizes),
         cmocka_unit_test(more_replicas_than_brokers_are_refused_with_the_remedy),
         cmocka_unit_test(a_record_is_published_where_java_clients_put_it_and_read_back),
+        cmocka_unit_test(a_reader_goes_on_after_a_broker_had_not_what_was_asked_for),
         cmocka_unit_test(an_unreachable_broker_is_told_in_time_and_by_name),
         cmocka_unit_test(a_missing_topic_is_told_with_the_command_that_makes_it),
         cmocka_unit_test(a_record_that_is_delivered_nowhere_may_or_may_not_be_stored),
