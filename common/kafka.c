@@ -42,6 +42,14 @@ int kafka_topic_name(const struct kafka_options *options, enum kafka_topic topic
     return 0;
 }
 
+int kafka_check_end(const struct kafka_record *at_end, int64_t told, struct error *error) {
+    if (at_end->offset >= told) return 0;
+    return error_set(error, ERROR_UNAVAILABLE, "kafka-stale-leader",
+                     "a broker that no longer leads partition %u of the %s topic was asked: its log ends at %lld, and goes on to "
+                     "%lld; try again",
+                     at_end->partition, topic_words[at_end->topic], (long long)at_end->offset, (long long)told);
+}
+
 struct slice kafka_record_header(const struct kafka_record *record, const char *name) {
     for (size_t i = record->header_count; i-- > 0;)
         if (slice_is(record->headers[i].name, name)) return record->headers[i].value;

@@ -101,8 +101,8 @@ struct kafka_record {
 };
 
 enum kafka_read {
-    KAFKA_READ_FAILED =
-        -1, /* `error` is set; it may work again: call again, of kafka-offset (a broker has no such offset) not at once */
+    /* `error` is set; it may work again: call again, but of kafka-offset (a broker has no such offset) not at once */
+    KAFKA_READ_FAILED = -1,
     KAFKA_READ_NOTHING, /* nothing came in time */
     KAFKA_READ_RECORD,
     KAFKA_READ_AT_END /* of the partition, for now: topic, partition and offset (the next one) are set */
@@ -130,6 +130,8 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, s
                                   struct error *error);
 void kafka_reader_free(struct kafka_reader *reader);
 
+/* A KAFKA_READ_AT_END against an end that was told before: -1 when it lies below, as who tells it no longer leads. */
+int kafka_check_end(const struct kafka_record *at_end, int64_t told, struct error *error);
 /* The value of the last header of that name, or a NULL slice. */
 struct slice kafka_record_header(const struct kafka_record *record, const char *name);
 

@@ -7,7 +7,6 @@
 struct reading {
     enum kafka_topic topic;
     int32_t partition;
-    int64_t next; /* offset */
 };
 
 struct kafka_reader {
@@ -111,7 +110,7 @@ int kafka_reader_start(struct kafka_reader *reader, const struct kafka_position 
                                      reader->queue))
         return kafka_client_fail(&reader->client, error, rd_kafka_last_error(), NULL, "read partition %u of %s",
                                  position->partition, rd_kafka_topic_name(reader->topics[position->topic]));
-    reader->readings[reader->reading_count++] = (struct reading){position->topic, (int32_t)position->partition, position->offset};
+    reader->readings[reader->reading_count++] = (struct reading){position->topic, (int32_t)position->partition};
     return 0;
 }
 
@@ -121,7 +120,7 @@ static void stop(struct kafka_reader *reader, size_t which) {
     (void)rd_kafka_consume_stop(reader->topics[reading.topic], reading.partition);
 }
 
-static struct reading *find_reading(struct kafka_reader *reader, enum kafka_topic topic, int32_t partition) {
+static const struct reading *find_reading(struct kafka_reader *reader, enum kafka_topic topic, int32_t partition) {
     for (size_t i = 0; i < reader->reading_count; i++)
         if (reader->readings[i].topic == topic && reader->readings[i].partition == partition) return &reader->readings[i];
     return NULL;
@@ -133,10 +132,11 @@ void kafka_reader_stop(struct kafka_reader *reader, enum kafka_topic topic, uint
 }
 
 /* A broker that does not know yet that it no longer leads may say so of what it has not got; librdkafka reads that partition no
- * more then. It is asked for anew, from where it was. */
-static void read_on(struct kafka_reader *reader, const struct reading *reading) {
-    (void)rd_kafka_consume_stop(reader->topics[reading->topic], reading->partition);
-    (void)rd_kafka_consume_start_queue(reader->topics[reading->topic], reading->partition, reading->next, reader->queue);
+ * more then. It is asked for the same offset anew. */
+static void read_on(struct kafka_reader *reader, enum kafka_topic topic, const rd_kafka_message_t *refusal) {
+    if (!find_reading(reader, topic, refusal->partition)) return;
+    (void)rd_kafka_consume_stop(reader->topics[topic], refusal->partition);
+    (void)rd_kafka_consume_start_queue(reader->topics[topic], refusal->partition, refusal->offset, reader->queue);
 }
 
 static bool find_topic(const struct kafka_reader *reader, const rd_kafka_message_t *message, enum kafka_topic *ret_topic) {
@@ -167,15 +167,13 @@ enum kafka_read kafka_reader_next(struct kafka_reader *reader, int timeout_ms, s
     rd_kafka_message_t *message = reader->message;
     struct kafka_record record = {.partition = (uint32_t)message->partition, .offset = message->offset, .at_ms = -1};
     bool known = find_topic(reader, message, &record.topic);
-    struct reading *reading = known ? find_reading(reader, record.topic, message->partition) : NULL;
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && reading) read_on(reader, reading);
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && known) read_on(reader, record.topic, message);
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && known) return *ret_record = record, KAFKA_READ_AT_END;
     if (message->err || !known)
         return kafka_client_fail(&reader->client, error, message->err, rd_kafka_message_errstr(message),
                                  "read partition %d of %s", message->partition,
                                  message->rkt ? rd_kafka_topic_name(message->rkt) : "a topic"),
                KAFKA_READ_FAILED;
-    if (reading) reading->next = message->offset + 1;
     enum kafka_read result = give_record(reader, &record, error);
     if (result == KAFKA_READ_RECORD) *ret_record = record;
     return result;

@@ -101,7 +101,8 @@ static void reach_end(struct await *await, uint32_t partition) {
 
 /* Whether reading goes on by itself. */
 static bool goes_on(struct await *await, const struct error *error) {
-    if (!error || error->kind == ERROR_UNAVAILABLE) return error != NULL;
+    if (!error) return false;
+    if (error->kind == ERROR_UNAVAILABLE) return true;
     if (strcmp(error->code, "kafka-offset") != 0) return false;
     if (!await->refused_at) await->refused_at = now_ms();
     (void)nanosleep(&(struct timespec){0, LOOK_MS * 1000000L}, NULL);

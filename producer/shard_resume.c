@@ -146,9 +146,7 @@ static int last_result(struct kafka_reader *reader, enum kafka_topic topic, cons
         enum kafka_read read = kafka_reader_next(reader, 1000, &record, error);
         if (read == KAFKA_READ_FAILED) return -1;
         if (read == KAFKA_READ_RECORD) (void)read_place(&record, &sequence, ret_hash);
-        if (read == KAFKA_READ_AT_END && record.offset < end)
-            return error_set(error, ERROR_UNAVAILABLE, "kafka-stale-leader",
-                             "a broker that no longer leads an output topic of shard %u was asked; try again", r->shard);
+        if (read == KAFKA_READ_AT_END && kafka_check_end(&record, end, error)) return -1;
         reading = read != KAFKA_READ_AT_END && !(read == KAFKA_READ_RECORD && record.offset + 1 >= end);
         if (reading && time(NULL) > until)
             return error_set(error, ERROR_UNAVAILABLE, "kafka-timeout",

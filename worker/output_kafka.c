@@ -182,8 +182,8 @@ static int deliver(struct transactional *producer, struct error *error) {
     if (*producer->misplaced)
         return error_set(
             error, ERROR_UNKNOWN, "kafka-stale-leader",
-            "%s: by a broker that no longer leads, unless somebody else writes there; nothing is published, and the end "
-            "is read again",
+            "%s: by a broker that no longer leads, unless somebody else writes there; the transaction is left, and the "
+            "end is read again",
             producer->misplaced);
     if (!producer->undelivered) return 0;
     return error_set(

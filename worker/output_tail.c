@@ -110,16 +110,6 @@ static void take_record(struct tail *tail, const struct kafka_record *record) {
         tail->of->ret_found[topic] = true;
 }
 
-/* Who says that the log ends there is not who told `to`, and no longer leads: results between would be missed. */
-static bool is_cut_short(const struct tail *tail, const struct kafka_record *end, struct error *error) {
-    if (end->offset >= tail->to) return false;
-    error_set(
-        error, ERROR_UNAVAILABLE, "kafka-stale-leader",
-        "a broker that no longer leads partition %u of an output topic was asked: its log ends at %lld, and goes on to %lld",
-        end->partition, (long long)end->offset, (long long)tail->to);
-    return true;
-}
-
 /* Reads all windows side by side, each to its end, and leaves in each tail the last result that stood in it. */
 static int read_windows(struct kafka_reader *reader, struct scan *scan, size_t open, struct error *error) {
     int64_t deadline = now_ms() + SCAN_WAIT;
@@ -136,7 +126,7 @@ static int read_windows(struct kafka_reader *reader, struct scan *scan, size_t o
         if (!tail || !tail->reading) continue;
         if (read == KAFKA_READ_RECORD) take_record(tail, &record);
         if (read == KAFKA_READ_RECORD && record.offset < tail->to - 1) continue;
-        if (read == KAFKA_READ_AT_END && is_cut_short(tail, &record, error)) return -1;
+        if (read == KAFKA_READ_AT_END && kafka_check_end(&record, tail->to, error)) return -1; /* results would be missed */
         tail->reading = false;
         open--;
     }

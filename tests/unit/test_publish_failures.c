@@ -45,9 +45,7 @@ static void a_call_that_fails_neither_loses_nor_doubles(void **state) {
     unsigned fired[OPERATIONS] = {0};
     for (int operation = INIT + 1; operation < OPERATIONS; operation++) /* init comes only after another failure */
         for (unsigned n = 1; n <= 12; n++) {
-            memset(world.logs, 0, sizeof world.logs);
-            memset(&pipeline, 0, sizeof pipeline);
-            memset(world.ledger, 0, sizeof world.ledger);
+            empty_world();
             world.ledger[2] = 20; /* left behind by another owner */
             for (uint32_t shard = 0; shard < SHARDS; shard++) take(shard, "dead-0");
             world.failing = (enum operation)operation;
@@ -234,9 +232,7 @@ static void a_wait_ends_when_the_rest_does(void **state) {
 static void a_tail_of_a_broker_that_no_longer_leads_is_found_out(void **state) {
     (void)state;
     for (size_t former = 1; former <= 8; former++) {
-        memset(world.logs, 0, sizeof world.logs);
-        memset(world.ledger, 0, sizeof world.ledger);
-        memset(&pipeline, 0, sizeof pipeline);
+        empty_world();
         world.former = 0;
         take(0, NULL);
         take(1, NULL);
@@ -291,9 +287,7 @@ static void a_shard_that_is_taken_clean_needs_no_new_producer(void **state) {
 static void a_record_that_somebody_else_wrote_is_only_noticed(void **state) {
     (void)state;
     for (int turn = 0; turn < 2; turn++) { /* of either producer */
-        memset(world.logs, 0, sizeof world.logs);
-        memset(world.ledger, 0, sizeof world.ledger);
-        memset(&pipeline, 0, sizeof pipeline);
+        empty_world();
         world.epoch++;
         take(0, NULL);
         steps(2);
