@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Results are in binary mode ...": headers and data of every answer; and the JSON Schemas say the same."""
+"""common/README.md, "Answers": headers and data of every answer; and the JSON Schemas say the same."""
 import json
 import re
 import sys

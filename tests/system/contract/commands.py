@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Command line": shapes, exit statuses and defaults of the main job's commands."""
+"""What `sluice COMMAND --help` says: shapes, exit statuses and defaults of the main job's commands."""
 import getpass
 import hashlib
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Conditions of the main job": every condition and code, provoked; and what becomes of the promotion."""
+"""common/README.md, "Answers" and "Policy": every condition and code, provoked; and what becomes of the promotion."""
 import base64
 import json
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Topics and modes": how a record is read, and which ones are dead letters."""
+"""common/README.md, "Events": how a record is read, and which ones are dead letters."""
 import json
 import sys
 from pathlib import Path

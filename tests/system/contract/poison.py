@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""contract.md, "Topics and modes" and "What is answered": `internal-error` and `crashes-worker`, and that the neighbours of such an
-event are answered as if it were not there.
+"""common/README.md, "Events", and worker/README.md, "When something fails": `internal-error` and `crashes-worker`, and that the
+neighbours of such an event are answered as if it were not there.
 
 Postgres is made to trip over a reason: a trigger refuses one, and is slow at another, during which the lane is killed."""
 import os

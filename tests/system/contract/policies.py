@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Policy": what is refused and where, what apply does, and that workers decide by it."""
+"""common/README.md, "Policy": what is refused and where, what apply does, and that workers decide by it."""
 import hashlib
 import sys
 from pathlib import Path

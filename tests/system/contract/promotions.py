@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "What is answered": the life of a promotion."""
+"""common/README.md, "Answers": the life of a promotion."""
 import sys
 import time
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Limits and names", "Inputs" and "What is answered": every refusal of decode, with its code and path."""
+"""common/README.md, "Names and limits", "Digests" and "Events": every refusal of decode, with its code and path."""
 import json
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "What is answered": builds."""
+"""common/README.md, "Answers": builds."""
 import hashlib
 import sys
 from pathlib import Path

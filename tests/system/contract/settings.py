@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""contract.md, "Configuration": where a value comes from; and the processes' own pages."""
+"""What `sluice config --reference` says: where a value comes from; and the processes' own pages."""
 import socket
 import sys
 from pathlib import Path
