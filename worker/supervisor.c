@@ -17,7 +17,10 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOOK_MS = 500, LOOK_TAKES_MS = 100 };
 
 /* A thread of a lane that goes on: its metric as it was last seen to change, and when that was. */
 struct turn {
@@ -47,6 +50,7 @@ struct supervisor {
     struct status *status;
     bool draining, killed;
     uint64_t kill_at_ms, looked_ms; /* looked_ms: for lanes that stand still */
+    int64_t wall_ahead_ms;          /* of CLOCK_MONOTONIC, when it was looked at last */
 };
 
 unsigned supervisor_delay_ms(unsigned deaths) {
@@ -132,8 +136,19 @@ static void start_due(struct supervisor *supervisor) {
 
 /* ---- standing still ---- */
 
-/* A lane can hang in a library for good: librdkafka, say, waits until a time of the clock that people set, and when that is set
- * back for as much longer. Killed, it loses nothing. Time in which this process stood still itself says nothing of the lanes. */
+static unsigned running(const struct supervisor *supervisor) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < supervisor->options->lanes; i++) count += supervisor->children[i].pid != 0;
+    return count;
+}
+
+static void kill_lane(struct child *child) {
+    child->killed = true;
+    (void)kill(child->pid, SIGKILL);
+}
+
+/* A lane can hang in a library for good. Killed, it loses nothing. Time in which this process stood still itself says nothing of
+ * the lanes. */
 static void kill_still(struct supervisor *supervisor) {
     uint64_t now = monotonic_ms(), still = (uint64_t)supervisor->options->still_ms;
     bool slept = now - supervisor->looked_ms > still / 2;
@@ -151,9 +166,35 @@ static void kill_still(struct supervisor *supervisor) {
         if (!child->pid || longest < still || child->killed) continue;
         log_line(LOG_ERROR, "lane-still", "lane=%u pid=%d message=\"it has not gone on for %" PRIu64 " ms and is killed\"", i,
                  (int)child->pid, longest);
-        child->killed = true;
-        (void)kill(child->pid, SIGKILL);
+        kill_lane(child);
     }
+}
+
+static int64_t system_wall_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* By how much the clock that people set is ahead of the one that nobody does; false when this process was held up meanwhile. */
+static bool read_wall_ahead(const struct supervisor *supervisor, int64_t *ret_ms) {
+    uint64_t began = monotonic_ms();
+    *ret_ms = (supervisor->options->wall_ms ? supervisor->options->wall_ms() : system_wall_ms()) - (int64_t)began;
+    return monotonic_ms() - began <= LOOK_TAKES_MS;
+}
+
+/* librdkafka's threads wait until times of the clock that people set: set back, they stand still for as much longer, those that
+ * connect to brokers too, and its lane hears of no broker for a day, say, while its own threads go on. */
+static void kill_after_set_back(struct supervisor *supervisor) {
+    int64_t ahead, before = supervisor->wall_ahead_ms;
+    if (!read_wall_ahead(supervisor, &ahead)) return;
+    supervisor->wall_ahead_ms = ahead;
+    if (before - ahead < SUPERVISOR_SET_BACK_MS || supervisor->draining) return;
+    log_line(LOG_WARN, "clock-set-back",
+             "back_ms=%" PRId64 " lanes=%u message=\"libraries wait by it; the lanes are started anew\"", before - ahead,
+             running(supervisor));
+    for (unsigned i = 0; i < supervisor->options->lanes; i++)
+        if (supervisor->children[i].pid) kill_lane(&supervisor->children[i]);
 }
 
 /* ---- ending ---- */
@@ -190,12 +231,6 @@ static void reap(struct supervisor *supervisor) {
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
         for (unsigned i = 0; i < supervisor->options->lanes; i++)
             if (supervisor->children[i].pid == pid) lane_has_ended(supervisor, i, status);
-}
-
-static unsigned running(const struct supervisor *supervisor) {
-    unsigned count = 0;
-    for (unsigned i = 0; i < supervisor->options->lanes; i++) count += supervisor->children[i].pid != 0;
-    return count;
 }
 
 static void signal_all(const struct supervisor *supervisor, int signal) {
@@ -236,8 +271,8 @@ static void take_signals(struct supervisor *supervisor) {
 /* Until when nothing has to be done unless something happens. */
 static int wait_ms(const struct supervisor *supervisor) {
     int wait = status_wait_ms(supervisor->status);
-    uint64_t now = monotonic_ms(), look = now + (uint64_t)supervisor->options->still_ms / 4;
-    uint64_t next = supervisor->draining ? supervisor->kill_at_ms : look;
+    uint64_t now = monotonic_ms();
+    uint64_t next = supervisor->draining ? supervisor->kill_at_ms : now + LOOK_MS;
     for (unsigned i = 0; i < supervisor->options->lanes && !supervisor->draining; i++)
         if (!supervisor->children[i].pid && supervisor->children[i].start_at_ms < next)
             next = supervisor->children[i].start_at_ms;
@@ -252,6 +287,7 @@ static void watch(struct supervisor *supervisor) {
     while (!supervisor->draining || running(supervisor)) {
         start_due(supervisor);
         kill_still(supervisor);
+        kill_after_set_back(supervisor);
         (void)poll(descriptors, 2, wait_ms(supervisor));
         take_signals(supervisor);
         if (supervisor->draining && monotonic_ms() >= supervisor->kill_at_ms) kill_all(supervisor);
@@ -291,6 +327,7 @@ int supervisor_run(const struct supervisor_options *options, struct error *error
     if (!supervisor.status || open_signals(&supervisor, error)) goto cleanup;
     log_line(LOG_INFO, "supervisor-started", "version=%s lanes=%u listen=%s port=%u", SLUICE_VERSION, options->lanes,
              options->listen, status_port(supervisor.status));
+    (void)read_wall_ahead(&supervisor, &supervisor.wall_ahead_ms);
     watch(&supervisor);
     log_line(LOG_INFO, "supervisor-ended", "killed=%s", supervisor.killed ? "yes" : "no");
     result = supervisor.killed ? 1 : 0;

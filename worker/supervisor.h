@@ -1,5 +1,5 @@
-/* Starts the lanes as child processes, starts those again that die, kills those that stand still, serves what they count, and
- * ends them.
+/* Starts the lanes as child processes, starts those again that die, kills those that stand still and all when the clock was set
+ * back, serves what they count, and ends them.
  *
  * A lane is this very program again, with `arguments` and then "--lane K --metrics FD": FD is shared memory with one struct
  * lane_metrics a lane. Lanes get SIGTERM when the supervisor dies. SIGTERM, SIGINT and SIGHUP drain: the lanes get SIGTERM, and
@@ -20,7 +20,8 @@ enum {
     SUPERVISOR_FIRST_MS = 50, /* between a death and the next start */
     SUPERVISOR_NEXT_MS = 200, /* then this, then twice as long each time */
     SUPERVISOR_LONGEST_MS = 5000,
-    SUPERVISOR_STILL_MS = 60000 /* longer than any call of a lane may take */
+    SUPERVISOR_STILL_MS = 60000,  /* longer than any call of a lane may take */
+    SUPERVISOR_SET_BACK_MS = 5000 /* a clock that is set back by less prolongs waits by no more than that */
 };
 
 struct supervisor_options {
@@ -29,7 +30,8 @@ struct supervisor_options {
     unsigned lanes;
     const char *listen; /* of the status server */
     int64_t drain_ms;
-    int64_t still_ms; /* a lane that has not gone on for so long is killed: SUPERVISOR_STILL_MS, but in tests */
+    int64_t still_ms;         /* a lane that has not gone on for so long is killed: SUPERVISOR_STILL_MS, but in tests */
+    int64_t (*wall_ms)(void); /* the clock that people set; NULL: the system's */
 };
 
 /* Runs until it is told to end. Call it from the only thread of the process. Returns 0 when all lanes have ended by themselves,

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -67,6 +68,13 @@ static unsigned free_port(void) {
 }
 
 static int64_t still_ms = SUPERVISOR_STILL_MS;
+static _Atomic int64_t *clock_ahead_ms; /* of the system's; shared with supervisors */
+
+static int64_t wall_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + *clock_ahead_ms;
+}
 
 static struct worker start_worker(const char *way, unsigned lanes, int64_t drain_ms) {
     struct worker worker = {.port = free_port()};
@@ -81,7 +89,8 @@ static struct worker start_worker(const char *way, unsigned lanes, int64_t drain
                                                .lanes = lanes,
                                                .listen = listen,
                                                .drain_ms = drain_ms,
-                                               .still_ms = still_ms};
+                                               .still_ms = still_ms,
+                                               .wall_ms = wall_ms};
     struct error error = {0};
     int result = supervisor_run(&options, &error);
     _exit(result < 0 ? 9 : result);
@@ -290,6 +299,26 @@ static void a_lane_that_hangs_is_killed_and_started_again(void **state) {
     assert_int_equal(stop(&half), 0);
 }
 
+/* librdkafka waits by that clock, and its threads are not those that are looked at. */
+static void a_clock_that_is_set_back_starts_all_lanes_anew(void **state) {
+    (void)state;
+    struct worker worker = start_worker("steady", 2, 5000);
+    assert_true(answers_within(&worker, "/readyz", 200, "ready", 5000));
+    *clock_ahead_ms += 86400000; /* forwards nobody waits for longer, nor is a step of less than five seconds worth it */
+    rest_ms(1200);
+    *clock_ahead_ms -= SUPERVISOR_SET_BACK_MS - 1000;
+    rest_ms(1200);
+    assert_true(answers_within(&worker, "/metrics", 200, "sluice_lane_restarts_total{lane=\"0\"} 0\n", 1000));
+    *clock_ahead_ms -= SUPERVISOR_SET_BACK_MS + 1000;
+    for (unsigned lane = 0; lane < 2; lane++) {
+        char line[80];
+        (void)snprintf(line, sizeof line, "sluice_lane_restarts_total{lane=\"%u\"} 1\n", lane);
+        assert_true(answers_within(&worker, "/metrics", 200, line, 5000));
+    }
+    assert_true(answers_within(&worker, "/readyz", 200, "ready", 5000));
+    assert_int_equal(stop(&worker), 0);
+}
+
 static void lanes_that_do_not_drain_are_killed(void **state) {
     (void)state;
     struct worker worker = start_worker("stubborn", 2, 3000);
@@ -351,6 +380,9 @@ static void a_lane_without_its_supervisors_memory_says_so(void **state) {
 int main(int argc, char **argv) {
     if (argc == 6 && strcmp(argv[2], "--lane") == 0 && strcmp(argv[4], "--metrics") == 0)
         return be_lane(argv[1], (unsigned)strtoul(argv[3], NULL, 10), (int)strtol(argv[5], NULL, 10));
+    void *shared = mmap(NULL, sizeof *clock_ahead_ms, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) return 1;
+    clock_ahead_ms = shared;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lanes_run_and_their_state_is_served),
         cmocka_unit_test(a_killed_lane_is_started_again_at_once),
@@ -359,6 +391,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_lane_outside_the_group_is_not_ready),
         cmocka_unit_test(a_lane_that_stands_still_is_not_ready),
         cmocka_unit_test(a_lane_that_hangs_is_killed_and_started_again),
+        cmocka_unit_test(a_clock_that_is_set_back_starts_all_lanes_anew),
         cmocka_unit_test(lanes_that_do_not_drain_are_killed),
         cmocka_unit_test(a_second_interrupt_does_not_wait),
         cmocka_unit_test(lanes_end_with_their_supervisor),

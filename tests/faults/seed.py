@@ -21,7 +21,7 @@ SHARDS = 6
 RATE = 80        # events a second
 WARM_UP = 1.5    # seconds of peace before
 COOL_DOWN = 1    # and of load after the last fault
-READY = 120      # seconds until every lane runs again: one whose clock was set back may hang, and is killed after a minute
+READY = 120      # seconds until every lane runs again: one that the group does not take in ends after 90
 SETTLE = 300     # seconds after healing until everything must be answered
 LEAST = 3        # faults of a seed that must take effect
 
