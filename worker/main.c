@@ -2,6 +2,7 @@
 #include "config.h"
 #include "lane.h"
 #include "log.h"
+#include "monotonic.h"
 #include "supervisor.h"
 
 #include <signal.h>
@@ -100,7 +101,8 @@ static int run_supervisor(const struct arguments *arguments, const char *program
                                                .lanes = config->worker.lanes,
                                                .listen = config->worker.listen,
                                                .drain_ms = config->worker.drain_timeout / 1000,
-                                               .still_ms = SUPERVISOR_STILL_MS};
+                                               .still_ms = SUPERVISOR_STILL_MS,
+                                               .wall_ms = wall_ms};
     (void)log_level_parse(config->worker.log_level, &level);
     log_open(level, "supervisor");
     warn_of_strays();

@@ -1,5 +1,7 @@
 #include "status.h"
 
+#include "monotonic.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -7,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CONNECTIONS_MAX = 64, IDLE_SECONDS = 10, TEXT_MAX = 8 * 1024 * 1024, CONNECTION_MEMORY = 16 * 1024 };
@@ -19,12 +20,6 @@ struct status {
     unsigned port;
     bool draining;
 };
-
-static uint64_t read_clock(clockid_t clock) {
-    struct timespec now;
-    (void)clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- what is answered ---- */
 
@@ -61,7 +56,7 @@ static unsigned answer_ready(const struct status *status, struct buf *text) {
         buf_str(text, "the worker is ending\n");
         return MHD_HTTP_SERVICE_UNAVAILABLE;
     }
-    if (!status_is_ready(status->lanes, status->count, read_clock(CLOCK_MONOTONIC), text)) return MHD_HTTP_SERVICE_UNAVAILABLE;
+    if (!status_is_ready(status->lanes, status->count, monotonic_ms(), text)) return MHD_HTTP_SERVICE_UNAVAILABLE;
     buf_str(text, "ready\n");
     return MHD_HTTP_OK;
 }
@@ -69,7 +64,7 @@ static unsigned answer_ready(const struct status *status, struct buf *text) {
 static unsigned answer(const struct status *status, const char *path, struct buf *text, const char **ret_type) {
     if (strcmp(path, "/metrics") == 0) {
         *ret_type = "text/plain; version=0.0.4; charset=utf-8";
-        metrics_render(text, status->lanes, status->count, read_clock(CLOCK_MONOTONIC), read_clock(CLOCK_REALTIME));
+        metrics_render(text, status->lanes, status->count, monotonic_ms(), wall_ms());
         return MHD_HTTP_OK;
     }
     if (strcmp(path, "/readyz") == 0) return answer_ready(status, text);

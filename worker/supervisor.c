@@ -17,7 +17,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LOOK_MS = 500, LOOK_TAKES_MS = 100 };
@@ -136,17 +135,6 @@ static void start_due(struct supervisor *supervisor) {
 
 /* ---- standing still ---- */
 
-static unsigned running(const struct supervisor *supervisor) {
-    unsigned count = 0;
-    for (unsigned i = 0; i < supervisor->options->lanes; i++) count += supervisor->children[i].pid != 0;
-    return count;
-}
-
-static void kill_lane(struct child *child) {
-    child->killed = true;
-    (void)kill(child->pid, SIGKILL);
-}
-
 /* A lane can hang in a library for good. Killed, it loses nothing. Time in which this process stood still itself says nothing of
  * the lanes. */
 static void kill_still(struct supervisor *supervisor) {
@@ -166,35 +154,9 @@ static void kill_still(struct supervisor *supervisor) {
         if (!child->pid || longest < still || child->killed) continue;
         log_line(LOG_ERROR, "lane-still", "lane=%u pid=%d message=\"it has not gone on for %" PRIu64 " ms and is killed\"", i,
                  (int)child->pid, longest);
-        kill_lane(child);
+        child->killed = true;
+        (void)kill(child->pid, SIGKILL);
     }
-}
-
-static int64_t system_wall_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* By how much the clock that people set is ahead of the one that nobody does; false when this process was held up meanwhile. */
-static bool read_wall_ahead(const struct supervisor *supervisor, int64_t *ret_ms) {
-    uint64_t began = monotonic_ms();
-    *ret_ms = (supervisor->options->wall_ms ? supervisor->options->wall_ms() : system_wall_ms()) - (int64_t)began;
-    return monotonic_ms() - began <= LOOK_TAKES_MS;
-}
-
-/* librdkafka's threads wait until times of the clock that people set: set back, they stand still for as much longer, those that
- * connect to brokers too, and its lane hears of no broker for a day, say, while its own threads go on. */
-static void kill_after_set_back(struct supervisor *supervisor) {
-    int64_t ahead, before = supervisor->wall_ahead_ms;
-    if (!read_wall_ahead(supervisor, &ahead)) return;
-    supervisor->wall_ahead_ms = ahead;
-    if (before - ahead < SUPERVISOR_SET_BACK_MS || supervisor->draining) return;
-    log_line(LOG_WARN, "clock-set-back",
-             "back_ms=%" PRId64 " lanes=%u message=\"libraries wait by it; the lanes are started anew\"", before - ahead,
-             running(supervisor));
-    for (unsigned i = 0; i < supervisor->options->lanes; i++)
-        if (supervisor->children[i].pid) kill_lane(&supervisor->children[i]);
 }
 
 /* ---- ending ---- */
@@ -233,6 +195,12 @@ static void reap(struct supervisor *supervisor) {
             if (supervisor->children[i].pid == pid) lane_has_ended(supervisor, i, status);
 }
 
+static unsigned running(const struct supervisor *supervisor) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < supervisor->options->lanes; i++) count += supervisor->children[i].pid != 0;
+    return count;
+}
+
 static void signal_all(const struct supervisor *supervisor, int signal) {
     for (unsigned i = 0; i < supervisor->options->lanes; i++)
         if (supervisor->children[i].pid) (void)kill(supervisor->children[i].pid, signal);
@@ -251,6 +219,28 @@ static void kill_all(struct supervisor *supervisor) {
     signal_all(supervisor, SIGKILL);
     supervisor->killed = true;
     supervisor->kill_at_ms = UINT64_MAX;
+}
+
+/* ---- a clock that is set back ---- */
+
+/* By how much the clock that people set is ahead of the one that nobody does; false when this process was held up meanwhile. */
+static bool read_wall_ahead(const struct supervisor *supervisor, int64_t *ret_ms) {
+    uint64_t began = monotonic_ms();
+    *ret_ms = (int64_t)(supervisor->options->wall_ms() - began);
+    return monotonic_ms() - began <= LOOK_TAKES_MS;
+}
+
+/* librdkafka's threads wait until times of the clock that people set: set back, they stand still for as much longer, those that
+ * connect to brokers too, and its lane hears of no broker for a day, say, while its own threads go on. */
+static void kill_after_set_back(struct supervisor *supervisor) {
+    int64_t ahead, before = supervisor->wall_ahead_ms;
+    if (!read_wall_ahead(supervisor, &ahead)) return;
+    supervisor->wall_ahead_ms = ahead;
+    if (before - ahead < SUPERVISOR_SET_BACK_MS || supervisor->draining) return;
+    log_line(LOG_WARN, "clock-set-back",
+             "back_ms=%" PRId64 " lanes=%u message=\"libraries wait by it; the lanes are started anew\"", before - ahead,
+             running(supervisor));
+    signal_all(supervisor, SIGKILL);
 }
 
 /* ---- the loop ---- */

@@ -30,8 +30,8 @@ struct supervisor_options {
     unsigned lanes;
     const char *listen; /* of the status server */
     int64_t drain_ms;
-    int64_t still_ms;         /* a lane that has not gone on for so long is killed: SUPERVISOR_STILL_MS, but in tests */
-    int64_t (*wall_ms)(void); /* the clock that people set; NULL: the system's */
+    int64_t still_ms;          /* a lane that has not gone on for so long is killed: SUPERVISOR_STILL_MS, but in tests */
+    uint64_t (*wall_ms)(void); /* the clock that people set: wall_ms, but in tests */
 };
 
 /* Runs until it is told to end. Call it from the only thread of the process. Returns 0 when all lanes have ended by themselves,

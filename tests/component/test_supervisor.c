@@ -70,11 +70,7 @@ static unsigned free_port(void) {
 static int64_t still_ms = SUPERVISOR_STILL_MS;
 static _Atomic int64_t *clock_ahead_ms; /* of the system's; shared with supervisors */
 
-static int64_t wall_ms(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + *clock_ahead_ms;
-}
+static uint64_t wall_ms_of_tests(void) { return wall_ms() + (uint64_t)*clock_ahead_ms; }
 
 static struct worker start_worker(const char *way, unsigned lanes, int64_t drain_ms) {
     struct worker worker = {.port = free_port()};
@@ -90,7 +86,7 @@ static struct worker start_worker(const char *way, unsigned lanes, int64_t drain
                                                .listen = listen,
                                                .drain_ms = drain_ms,
                                                .still_ms = still_ms,
-                                               .wall_ms = wall_ms};
+                                               .wall_ms = wall_ms_of_tests};
     struct error error = {0};
     int result = supervisor_run(&options, &error);
     _exit(result < 0 ? 9 : result);
@@ -362,8 +358,13 @@ static void an_address_in_use_is_told(void **state) {
     struct error error = {0};
     const char *const arguments[] = {"test_supervisor", "steady"};
     (void)snprintf(listen, sizeof listen, "127.0.0.1:%u", worker.port);
-    const struct supervisor_options options = {
-        .arguments = arguments, .argument_count = 2, .lanes = 1, .listen = listen, .drain_ms = 1000, .still_ms = 60000};
+    const struct supervisor_options options = {.arguments = arguments,
+                                               .argument_count = 2,
+                                               .lanes = 1,
+                                               .listen = listen,
+                                               .drain_ms = 1000,
+                                               .still_ms = 60000,
+                                               .wall_ms = wall_ms};
     assert_int_equal(supervisor_run(&options, &error), -1);
     assert_string_equal(error.code, "listen-failed");
     assert_non_null(strstr(error.message, listen));
