@@ -55,7 +55,8 @@ struct input_operations {
     /* The next offset of an assigned partition as the last fetch has told, without asking anybody; -1 when none has. */
     int64_t (*known_end)(struct input *input, uint32_t shard, enum input_topic topic);
     /* Waits up to `wait_ms` for a first record, takes at most `limit` records and about `bytes` bytes, and never waits to fill
-     * up. ERROR_UNAVAILABLE: try again later (the client reconnects by itself); ERROR_INTERNAL: make the input anew. */
+     * up. ERROR_UNAVAILABLE: try again later (the client reconnects by itself); ERROR_INTERNAL and ERROR_FENCED: make
+     * the input anew; what ends the client for good is said again by every poll that would tell of records or the group. */
     int (*poll)(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event, struct error *error);
     /* The records of the last `poll` are no longer needed. */
     void (*free_records)(struct input *input);

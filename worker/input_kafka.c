@@ -400,13 +400,18 @@ static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event
     return 0;
 }
 
+/* A client with a fatal error never joins the group again. librdkafka tells it once, among the records, which may be dropped
+ * for an event of the group that comes with it. */
+static bool is_lost(const struct input_kafka *kafka) { return rd_kafka_fatal_error(kafka->client.rk, NULL, 0) != 0; }
+
 static int input_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event,
                       struct error *error) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
     if (is_outside_due(kafka)) return tell_outside(kafka, ret_event, error);
     int result = limit ? take_messages(kafka, wait_ms, limit, bytes, error) : 0;
-    if (tell_group(kafka, ret_event)) return 0;
+    if (is_lost(kafka)) return kafka_client_fail(&kafka->client, error, RD_KAFKA_RESP_ERR__FATAL, NULL, "stay in the group");
+    if (tell_group(kafka, ret_event)) return 0; /* other errors come again with what is then fetched again */
     if (!result && kafka->group_error.kind != ERROR_NONE) {
         if (error) *error = kafka->group_error;
         kafka->group_error.kind = ERROR_NONE;

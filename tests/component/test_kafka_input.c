@@ -520,6 +520,37 @@ static void a_second_process_of_the_same_name_fences_the_first(void **state) {
     second->operations->free(second);
 }
 
+/* The group takes its shards back in the moment of the error, and records came before: none of them hides it. */
+static void a_fenced_lane_hears_of_it_whatever_comes_with_it(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, 1);
+    struct input *first = open_input(&options, "same");
+    await(first, INPUT_ASSIGNED);
+    send_records(&options, KAFKA_BUILDS, 0, 10, 10);
+    struct input_position position = position_of(0, 0, 0);
+    MUST(first->operations->assign(first, &position, 1, &error));
+    await(first, INPUT_RECORDS);
+    MUST(first->operations->assign(first, &position, 1, &error)); /* once more, to lie there until they are asked for */
+    struct input *second = open_input(&options, "same");
+    await(second, INPUT_ASSIGNED);
+    struct input_event event;
+    int result = 0;
+    for (long end = broker_ms() + 20000; broker_ms() < end && !result; usleep(100000)) {
+        error.kind = ERROR_NONE;
+        result = first->operations->poll(first, 0, 0, 0, &event, &error);
+    }
+    assert_int_equal(result, -1);
+    for (int i = 0; i < 3; i++) {
+        error.kind = ERROR_NONE;
+        assert_int_equal(first->operations->poll(first, 100, 100, 10000, &event, &error), -1);
+        assert_int_equal(error.kind, ERROR_FENCED);
+        assert_string_equal(error.code, "kafka-fenced");
+    }
+    first->operations->free(first);
+    second->operations->free(second);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
@@ -535,6 +566,7 @@ int main(void) {
         cmocka_unit_test(two_members_share_the_shards_and_a_restart_has_its_own_back),
         cmocka_unit_test(a_member_more_than_there_are_shards_waits_in_peace),
         cmocka_unit_test(a_second_process_of_the_same_name_fences_the_first),
+        cmocka_unit_test(a_fenced_lane_hears_of_it_whatever_comes_with_it),
     };
     return cmocka_run_group_tests_name("kafka_input", tests, broker_start, broker_stop);
 }
