@@ -219,7 +219,7 @@ static const struct meaning {
     {{RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID},
      ERROR_FENCED,
      "kafka-fenced",
-     "another process runs with the same worker.name; give each worker its own"},
+     "the session ended with requests under way, or another process runs with the same worker.name: give each worker its own"},
     {{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE},
      ERROR_INPUT,
      "kafka-offset",
