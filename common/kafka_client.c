@@ -35,7 +35,7 @@ static const struct role_setting defaults[] = {
     {CONSUMERS, "check.crcs", "true"},
     {CONSUMERS, "fetch.error.backoff.ms", "100"},
     {INPUT, "session.timeout.ms", "10000"},
-    {INPUT, "heartbeat.interval.ms", "1000"}, /* so soon a lane hears of a rebalance */
+    {INPUT, "heartbeat.interval.ms", "500"}, /* so soon a lane hears of a rebalance: a lost host is missed no longer */
     /* What a lane may hold: one queue for all its partitions, so that whoever sends much is ahead of the others by no more than
      * this. It is no slower, as input_kafka.c sees to it that an empty queue is filled again at once. */
     {INPUT, "queued.max.messages.kbytes", "512"}, /* a record of 350 bytes takes thrice that here; one of a megabyte is alone */
