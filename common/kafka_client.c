@@ -35,7 +35,7 @@ static const struct role_setting defaults[] = {
     {CONSUMERS, "check.crcs", "true"},
     {CONSUMERS, "fetch.error.backoff.ms", "100"},
     {INPUT, "session.timeout.ms", "10000"},
-    {INPUT, "heartbeat.interval.ms", "500"}, /* so soon a lane hears of a rebalance: a lost host is missed no longer */
+    {INPUT, "heartbeat.interval.ms", "500"}, /* so soon a lane hears of a rebalance, as when another host's session has ended */
     /* What a lane may hold: one queue for all its partitions, so that whoever sends much is ahead of the others by no more than
      * this. It is no slower, as input_kafka.c sees to it that an empty queue is filled again at once. */
     {INPUT, "queued.max.messages.kbytes", "512"}, /* a record of 350 bytes takes thrice that here; one of a megabyte is alone */
@@ -219,7 +219,7 @@ static const struct meaning {
     {{RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID},
      ERROR_FENCED,
      "kafka-fenced",
-     "the session ended with requests under way, or another process runs with the same worker.name: give each worker its own"},
+     "after an outage the lane just starts again; if it goes on, another process has the same worker.name: give each its own"},
     {{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE},
      ERROR_INPUT,
      "kafka-offset",

@@ -1,7 +1,7 @@
 /* The input log's port: the consumer group that assigns partitions, and the records of builds and requests.
  * input_kafka.c is the real one. The position lives in the database; the group only assigns.
  *
- * One thread. Shards come and go by events that `poll` returns; after REVOKED or LOST the lane lets go of its shards, then calls
+ * One thread. Shards come and go by events that `poll` returns; after REVOKED the lane lets go of its shards, then calls
  * `assign` with none, and only then the group goes on. */
 #ifndef SLUICE_INPUT_H
 #define SLUICE_INPUT_H
@@ -54,9 +54,9 @@ struct input_operations {
                   struct error *error);
     /* The next offset of an assigned partition as the last fetch has told, without asking anybody; -1 when none has. */
     int64_t (*known_end)(struct input *input, uint32_t shard, enum input_topic topic);
-    /* Waits up to `wait_ms` for a first record, takes at most `limit` records and about `bytes` bytes, and never waits to fill
-     * up. ERROR_UNAVAILABLE: try again later (the client reconnects by itself); ERROR_INTERNAL and ERROR_FENCED: make
-     * the input anew; what ends the client for good is said again by every poll that would tell of records or the group. */
+    /* Waits up to `wait_ms` for a first record, takes at most `limit` records (one or more) and about `bytes` bytes, and never
+     * waits to fill up. ERROR_UNAVAILABLE: try again later (the client reconnects by itself); ERROR_INTERNAL and ERROR_FENCED:
+     * make the input anew; an error that ends the client for good is told by every poll from then on. */
     int (*poll)(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event, struct error *error);
     /* The records of the last `poll` are no longer needed. */
     void (*free_records)(struct input *input);

@@ -31,9 +31,9 @@ struct input_kafka {
     char names[INPUT_TOPICS + 1][KAFKA_TOPIC_MAX + 1];
 
     enum group_state group;
-    bool revoked;             /* the lane was told, and the group waits for `assign` with none */
-    struct error group_error; /* of a rebalance that failed, or ERROR_NONE */
-    uint32_t *shards;         /* of the last assignment */
+    bool revoked;         /* the lane was told, and the group waits for `assign` with none */
+    struct error failure; /* of a rebalance, or of what has come: told after an event of the group; or ERROR_NONE */
+    uint32_t *shards;     /* of the last assignment */
     size_t shard_count, shard_room;
     struct outside *outside; /* the oldest first */
     size_t outside_count, outside_room;
@@ -105,18 +105,16 @@ static void assign_none(rd_kafka_t *rk) {
 /* Runs inside poll. The group waits until `assign` answers it; here it is only written down. */
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions, void *opaque) {
     struct input_kafka *kafka = (struct input_kafka *)((char *)opaque - offsetof(struct input_kafka, client));
-    kafka->group_error.kind = ERROR_NONE;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         kafka->group = GROUP_ASSIGNED;
-        if (note_assignment(kafka, partitions, &kafka->group_error)) {
+        if (note_assignment(kafka, partitions, &kafka->failure)) {
             kafka->group = GROUP_QUIET;
             assign_none(rk);
         }
     } else {
         kafka->group = GROUP_REVOKED;
         if (code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
-            kafka_client_fail(&kafka->client, &kafka->group_error, code, NULL, "rebalance group %s",
-                              kafka->client.options->group);
+            kafka_client_fail(&kafka->client, &kafka->failure, code, NULL, "rebalance group %s", kafka->client.options->group);
     }
     rd_kafka_yield(rk); /* poll returns at once */
 }
@@ -400,24 +398,34 @@ static int tell_outside(struct input_kafka *kafka, struct input_event *ret_event
     return 0;
 }
 
-/* A client with a fatal error never joins the group again. librdkafka tells it once, among the records, which may be dropped
- * for an event of the group that comes with it. */
-static bool is_lost(const struct input_kafka *kafka) { return rd_kafka_fatal_error(kafka->client.rk, NULL, 0) != 0; }
+/* A client with a fatal error never joins the group again. librdkafka tells it once, among the records, and drops what comes
+ * behind a rebalance: so it is asked. */
+static bool has_ended(const struct input_kafka *kafka) { return rd_kafka_fatal_error(kafka->client.rk, NULL, 0) != 0; }
+
+static int tell_end(const struct input_kafka *kafka, struct error *error) {
+    (void)kafka_client_fail(&kafka->client, error, RD_KAFKA_RESP_ERR__FATAL, NULL, "stay in group %s",
+                            kafka->client.options->group);
+    if (error && error->kind != ERROR_FENCED) error->kind = ERROR_INTERNAL; /* nothing mends it */
+    return -1;
+}
+
+static int tell_failure(struct input_kafka *kafka, struct error *error) {
+    if (error) *error = kafka->failure;
+    kafka->failure.kind = ERROR_NONE;
+    return -1;
+}
 
 static int input_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event,
                       struct error *error) {
     struct input_kafka *kafka = self(input);
     input_free_records(input);
+    if (has_ended(kafka)) return tell_end(kafka, error);
     if (is_outside_due(kafka)) return tell_outside(kafka, ret_event, error);
-    int result = limit ? take_messages(kafka, wait_ms, limit, bytes, error) : 0;
-    if (is_lost(kafka)) return kafka_client_fail(&kafka->client, error, RD_KAFKA_RESP_ERR__FATAL, NULL, "stay in the group");
-    if (tell_group(kafka, ret_event)) return 0; /* other errors come again with what is then fetched again */
-    if (!result && kafka->group_error.kind != ERROR_NONE) {
-        if (error) *error = kafka->group_error;
-        kafka->group_error.kind = ERROR_NONE;
-        result = -1;
-    }
-    if (result || make_records(kafka, error)) return -1;
+    (void)take_messages(kafka, wait_ms, limit, bytes, &kafka->failure); /* which is told below */
+    if (has_ended(kafka)) return tell_end(kafka, error);
+    if (tell_group(kafka, ret_event)) return 0;
+    if (kafka->failure.kind != ERROR_NONE) return tell_failure(kafka, error);
+    if (make_records(kafka, error)) return -1;
     wake_fetchers(kafka);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS,
                                       .records = kafka->records,

@@ -392,8 +392,7 @@ class Servers:
     def worker_environment(self):
         """What a worker must use instead of the direct ways."""
         return {"SLUICE_KAFKA_BOOTSTRAP_SERVERS": ",".join(self.kafka.worker_link.addresses),
-                "SLUICE_DATABASE_URL": self.postgres.worker_url, "SLUICE_KAFKA_SESSION_TIMEOUT_MS": "6000",
-                "SLUICE_KAFKA_HEARTBEAT_INTERVAL_MS": "1000"}
+                "SLUICE_DATABASE_URL": self.postgres.worker_url, "SLUICE_KAFKA_SESSION_TIMEOUT_MS": "6000"}
 
     def heal(self):
         """Everything runs, no proxy spoils anything."""
