@@ -203,12 +203,14 @@ def led_partitions(kafka):
             if one.leader == node.number]
 
 
-def believes_to_lead(node, topic, partition):
+def told_leader(node, topic, partition):
+    """The number of the node that leads a partition, as this node knows; None while it knows of none, or does not answer."""
     client = AdminClient({"bootstrap.servers": f"127.0.0.1:{node.direct}", "log_level": 0})
     try:
-        return client.list_topics(topic, timeout=2).topics[topic].partitions[partition].leader == node.number
+        leader = client.list_topics(topic, timeout=2).topics[topic].partitions[partition].leader
     except (KafkaException, KeyError):
-        return False
+        return None
+    return leader if leader > 0 else None
 
 
 def broker_apart(field, random):
@@ -226,8 +228,9 @@ def broker_apart(field, random):
         apart = []
 
         def moved():
-            found = kafka.leader(topic, partition)
-            if found is not None and found is not node:
+            # One client for all of them would ask the one that stands still, too.
+            others = [told_leader(other, topic, partition) for other in kafka.nodes if other is not node]
+            if any(leader not in (None, node.number) for leader in others):
                 apart.append(link.start("stall", random))
             return apart
         try:
@@ -235,7 +238,7 @@ def broker_apart(field, random):
                 raise NoEffect("it did not run")
             if not apart:
                 raise NoEffect("nobody else came to lead")
-            believes = believes_to_lead(node, topic, partition)
+            believes = told_leader(node, topic, partition) == node.number
             time.sleep(seconds)
         finally:
             link.end()
