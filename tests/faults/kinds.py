@@ -229,8 +229,8 @@ def broker_apart(field, random):
 
         def moved():
             # One client for all of them would ask the one that stands still, too.
-            others = [told_leader(other, topic, partition) for other in kafka.nodes if other is not node]
-            if any(leader not in (None, node.number) for leader in others):
+            others = [other for other in kafka.nodes if other is not node]
+            if any(told_leader(other, topic, partition) not in (None, node.number) for other in others):
                 apart.append(link.start("stall", random))
             return apart
         try:
