@@ -60,6 +60,9 @@ struct input_operations {
     int (*poll)(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event, struct error *error);
     /* The records of the last `poll` are no longer needed. */
     void (*free_records)(struct input *input);
+    /* The next `poll` gives the records and ends of the last one again, before what has come since; it may do so in another place
+     * of memory. What the group has to say, and `assign`, drop them. */
+    void (*keep_records)(struct input *input);
     /* Fetches exactly these shards from exactly these positions; whatever was fetched before and not polled is dropped. */
     int (*assign)(struct input *input, const struct input_position *positions, size_t count, struct error *error);
     /* Tells the group how far the shards are, for lag tools only; does not wait, and forgets failures. */

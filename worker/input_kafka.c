@@ -43,6 +43,7 @@ struct input_kafka {
 
     rd_kafka_message_t **messages; /* given to the lane, or on the way to it */
     size_t message_count, message_room;
+    bool keeps;             /* they are given once more */
     struct record *records; /* as many as messages */
     size_t record_room;
     struct kafka_headers headers;
@@ -125,12 +126,14 @@ static void input_free_records(struct input *input) {
     struct input_kafka *kafka = self(input);
     for (size_t i = 0; i < kafka->message_count; i++) rd_kafka_message_destroy(kafka->messages[i]);
     kafka->message_count = kafka->end_count = 0;
-    kafka->headers.count = 0;
+    kafka->keeps = false;
 }
+
+static void input_keep_records(struct input *input) { self(input)->keeps = true; }
 
 /* How many records may come at once: as many as are left, and as probably fit the bytes. */
 static size_t appetite(const struct input_kafka *kafka, size_t limit, size_t bytes, size_t taken) {
-    size_t left = limit - kafka->message_count;
+    size_t left = limit > kafka->message_count ? limit - kafka->message_count : 0;
     if (!kafka->message_count) return 1; /* only the first is waited for */
     assert(kafka->usual_size);           /* it has come */
     size_t fitting = taken < bytes ? (bytes - taken) / kafka->usual_size + 1 : 0;
@@ -138,6 +141,12 @@ static size_t appetite(const struct input_kafka *kafka, size_t limit, size_t byt
 }
 
 static size_t size_of(const rd_kafka_message_t *message) { return message->len + message->key_len + 64; }
+
+static size_t size_from(const struct input_kafka *kafka, size_t first) {
+    size_t size = 0;
+    for (size_t i = first; i < kafka->message_count; i++) size += size_of(kafka->messages[i]);
+    return size;
+}
 
 static int note_end(struct input_kafka *kafka, const rd_kafka_message_t *message, enum input_topic topic, struct error *error) {
     if (!reserve((void **)&kafka->ends, &kafka->end_room, kafka->end_count + 1, sizeof *kafka->ends)) return error_memory(error);
@@ -268,9 +277,9 @@ static void wait_for_queue(const struct input_kafka *kafka, int wait_ms) {
         (void)!read(kafka->filled, &times, sizeof times);
 }
 
-/* Fills `messages` with what is there; waits only for the first. */
+/* Fills `messages` with what is there, behind those that are kept; waits only for the first. */
 static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, size_t bytes, struct error *error) {
-    size_t taken = 0;
+    size_t taken = size_from(kafka, 0);
     for (;;) {
         size_t first = kafka->message_count, wanted = appetite(kafka, limit, bytes, taken);
         if (!wanted) return 0;
@@ -282,9 +291,9 @@ static int take_messages(struct input_kafka *kafka, int wait_ms, size_t limit, s
         if ((size_t)got + rd_kafka_queue_length(kafka->queue) >= kafka->full) kafka->was_full = true;
         kafka->message_count += (size_t)got;
         if (sort_out(kafka, first, error)) return -1;
-        size_t before = taken;
-        for (size_t i = first; i < kafka->message_count; i++) taken += size_of(kafka->messages[i]);
-        kafka->since_wake += taken - before;
+        size_t come = size_from(kafka, first);
+        taken += come;
+        kafka->since_wake += come;
         if (kafka->message_count) kafka->usual_size = taken / kafka->message_count;
         if (kafka->group != GROUP_QUIET || kafka->message_count < first + (size_t)got) return 0;
     }
@@ -305,6 +314,7 @@ static int make_record(struct input_kafka *kafka, size_t i, struct error *error)
 }
 
 static int make_records(struct input_kafka *kafka, struct error *error) {
+    kafka->headers.count = 0;
     if (!reserve((void **)&kafka->records, &kafka->record_room, kafka->message_count, sizeof *kafka->records))
         return error_memory(error);
     for (size_t i = 0; i < kafka->message_count; i++)
@@ -418,9 +428,10 @@ static int tell_failure(struct input_kafka *kafka, struct error *error) {
 static int input_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event,
                       struct error *error) {
     struct input_kafka *kafka = self(input);
-    input_free_records(input);
     if (has_ended(kafka)) return tell_end(kafka, error);
     if (is_outside_due(kafka)) return tell_outside(kafka, ret_event, error);
+    if (!kafka->keeps) input_free_records(input);
+    kafka->keeps = false;
     (void)take_messages(kafka, wait_ms, limit, bytes, &kafka->failure); /* which is told below */
     if (has_ended(kafka)) return tell_end(kafka, error);
     if (tell_group(kafka, ret_event)) return 0;
@@ -542,6 +553,7 @@ struct input *input_kafka_new(const struct kafka_options *options, const char *m
                                                        .known_end = input_known_end,
                                                        .poll = input_poll,
                                                        .free_records = input_free_records,
+                                                       .keep_records = input_keep_records,
                                                        .assign = input_assign,
                                                        .report = input_report,
                                                        .free = input_free};

@@ -9,6 +9,7 @@ enum {
     MOTION_WAIT_MS = 5,
     COLLECT_MS = 17, /* a commit and a transaction, and a little: 14 leave others less, 20 and 25 no more */
     CROWD = 4,       /* so many records of a batch that is not full: they come all the time */
+    GLANCE_MS = 3,   /* so often it is looked for neighbours of a crowd */
     LOOK_MS = 1000,
     LOOKS_AFTER_OUTAGE = 20,
     LOOKS_IN_REBALANCE = 90,
@@ -264,13 +265,53 @@ static size_t next_batch(const struct lane *lane) {
     return lane->batch_records < most ? lane->batch_records : most;
 }
 
+/* Whom the next records come from is told by those of this batch. */
+static void note_crowd(struct lane *lane, const struct input_event *event) {
+    size_t of_crowds = 0;
+    for (uint32_t n = 0; n < lane->options.shards; n++) lane->shards[n].lately = 0;
+    for (size_t i = 0; i < event->record_count; i++)
+        if (event->records[i].shard < lane->options.shards) lane->shards[event->records[i].shard].lately++;
+    for (uint32_t n = 0; n < lane->options.shards; n++)
+        if (lane->shards[n].lately >= CROWD) of_crowds += lane->shards[n].lately;
+    lane->crowded = event->record_count >= CROWD;
+    lane->lopsided = of_crowds * 2 > event->record_count;
+}
+
+/* A record of a shard that has no part in the crowd of others. */
+static bool has_neighbour(const struct lane *lane, const struct input_event *event) {
+    for (size_t i = 0; i < event->record_count; i++)
+        if (event->records[i].shard < lane->options.shards && !lane->shards[event->records[i].shard].lately) return true;
+    return false;
+}
+
+/* Records of a crowd wait for more, until it is time; but who has no part in it does not wait for it. Where all shards have a
+ * little, all are neighbours, and each would have a commit and a transaction of its own. */
+static bool wait_for_more(const struct lane *lane, const struct input_event *event) {
+    if (!event->record_count || !lane->crowded || !lane_collect_ms(lane)) return false;
+    return !lane->lopsided || !has_neighbour(lane, event);
+}
+
+static void take_records(struct lane *lane, const struct input_event *event, size_t limit) {
+    struct input *input = lane->options.input;
+    bool is_full = event->record_count + event->end_count >= limit;
+    if (!is_full && wait_for_more(lane, event)) {
+        input->operations->keep_records(input);
+        return;
+    }
+    if (is_full) lane->batch_records = limit * 2;
+    lane->collect_until = is_full || !event->record_count ? 0 : lane_now_ms(lane) + COLLECT_MS;
+    note_crowd(lane, event);
+    if (event->record_count) process_records(lane, event->records, event->record_count);
+    shard_pass(lane, event->ends, event->end_count);
+    input->operations->free_records(input);
+}
+
 /* What the group and the log have to say. */
 static void consume(struct lane *lane, int wait_ms) {
     struct input *input = lane->options.input;
     struct input_event event = {0};
     struct error error = {0};
     size_t limit = next_batch(lane);
-    bool is_full;
     if (input->operations->poll(input, wait_ms, limit, lane->options.batch_bytes, &event, &error)) {
         if (error.kind == ERROR_INTERNAL || error.kind == ERROR_FENCED) lane->failed = true; /* only a new member helps */
         lane_pause(lane, "consume-failed", &error);
@@ -278,13 +319,7 @@ static void consume(struct lane *lane, int wait_ms) {
     }
     switch (event.kind) {
     case INPUT_RECORDS:
-        is_full = event.record_count + event.end_count >= limit;
-        if (is_full) lane->batch_records = limit * 2;
-        lane->crowded = event.record_count >= CROWD;
-        lane->collect_until = is_full || !event.record_count ? 0 : lane_now_ms(lane) + COLLECT_MS;
-        if (event.record_count) process_records(lane, event.records, event.record_count);
-        shard_pass(lane, event.ends, event.end_count);
-        input->operations->free_records(input);
+        take_records(lane, &event, limit);
         break;
     case INPUT_ASSIGNED:
         lane->outage = false;
@@ -307,7 +342,8 @@ static void consume(struct lane *lane, int wait_ms) {
 /* While the publisher is busy, what comes could not be published at once: it is committed together with what comes next, as each
  * commit takes time from the transaction under way. The end of that one is a report, which is not waited past. But where records
  * come all the time, batches keep this distance, as long as no promotion was woken and no registry is asked: a commit and a
- * transaction for each handful take the processors from everybody, and the records are answered no sooner for it. */
+ * transaction for each handful take the processors from everybody, and the records are answered no sooner for it. What comes is
+ * looked at meanwhile: see wait_for_more. */
 int lane_collect_ms(const struct lane *lane) {
     uint64_t now = lane_now_ms(lane);
     bool idle = lane->free_count == LANE_BATCHES && !lane->crowded;
@@ -327,10 +363,8 @@ bool lane_hear(struct lane *lane, int wait_ms) {
 }
 
 static void hear_publisher(struct lane *lane) {
-    if (lane->revoking || lane->ending)
-        (void)lane_hear(lane, 10);
-    else
-        while (lane_hear(lane, lane_collect_ms(lane)) && lane->crowded) continue;
+    int wait_ms = lane->revoking || lane->ending ? 10 : lane_collect_ms(lane);
+    (void)lane_hear(lane, lane->crowded && wait_ms > GLANCE_MS ? GLANCE_MS : wait_ms);
 }
 
 bool lane_step(struct lane *lane, int wait_ms) {

@@ -67,6 +67,7 @@ struct lane_shard {
     uint64_t crash_position;
     unsigned crash_count;
     bool skipped;                 /* records that came while the noted one was ahead of them */
+    size_t lately;                /* records in the last batch that had any */
     struct shard_batch *in_batch; /* while a batch is put together */
 };
 
@@ -91,7 +92,8 @@ struct lane {
     unsigned looks_outside; /* in a row at which brokers answered, and the lane was not in the group */
     bool outage;            /* brokers were away since it was last taken in */
     uint64_t collect_until; /* records that come before then may wait for more, while the publisher is busy or it is crowded */
-    bool crowded;           /* the last batch had several records, and so will the next */
+    bool crowded;           /* the last batch had several records, and so will the next; */
+    bool lopsided;          /* most of them were of shards that had several each */
     bool asking;            /* a registry is still asked */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */

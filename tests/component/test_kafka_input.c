@@ -146,6 +146,41 @@ static void records_come_from_the_given_positions_and_again_after_another_assign
     input->operations->free(input);
 }
 
+/* Records that are kept are given again, with their headers, before what has come since; no more than the limit; and never behind
+ * an assignment. */
+static void what_is_kept_is_given_again_before_what_has_come_since(void **state) {
+    (void)state;
+    char prefix[64];
+    struct kafka_options options = broker_topics(prefix, PARTITIONS);
+    struct input *input = open_input(&options, "lane");
+    await(input, INPUT_ASSIGNED);
+    const struct input_position start = position_of(1, 0, 0);
+    MUST(input->operations->assign(input, &start, 1, &error));
+    for (unsigned sent = 0, given = 0; sent < 12; sent += 3) {
+        send_records(&options, KAFKA_REQUESTS, 1, 3, 10);
+        while (given < sent + 3) {
+            struct input_event event = await(input, INPUT_RECORDS);
+            assert_in_range(event.record_count, given, sent + 3);
+            given = (unsigned)event.record_count;
+            for (size_t i = 0; i < given; i++) {
+                assert_int_equal(event.records[i].offset, i);
+                assert_true(slice_is(record_header(&event.records[i], "content-type"), "application/json"));
+            }
+            input->operations->keep_records(input);
+        }
+    }
+    struct input_event event;
+    MUST(input->operations->poll(input, 0, 5, 100000, &event, &error));
+    assert_int_equal(event.record_count, 12); /* they were given before there was such a limit */
+    input->operations->keep_records(input);
+    send_records(&options, KAFKA_REQUESTS, 1, 1, 10);
+    uint64_t next[INPUT_TOPICS + 1][PARTITIONS] = {[INPUT_REQUESTS] = {[1] = 2}};
+    const struct input_position again = position_of(1, 0, 2);
+    MUST(input->operations->assign(input, &again, 1, &error));
+    expect_records(input, 11, next);
+    input->operations->free(input);
+}
+
 /* Until that end of the builds of shard 0 is told; a transaction's marker comes a little after its commit. */
 static void await_end(struct input *input, uint64_t offset, size_t *records) {
     for (long end = broker_ms() + 30000; broker_ms() < end;) {
@@ -553,6 +588,7 @@ static void a_fenced_lane_hears_of_it_whatever_comes_with_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_from_the_given_positions_and_again_after_another_assign),
+        cmocka_unit_test(what_is_kept_is_given_again_before_what_has_come_since),
         cmocka_unit_test(the_end_of_a_log_is_told_and_what_ends_transactions_is_below_it),
         cmocka_unit_test(limits_bound_a_batch_and_nothing_waits_to_fill_it),
         cmocka_unit_test(a_queue_that_was_full_of_bytes_is_filled_again_at_once),

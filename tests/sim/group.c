@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { TAKE_MAX = 16, AWAY_WAIT = 400 * MS };
+enum { TAKE_MAX = 16, CROWD_MAX = 6 /* a crowd, and no full batch */, AWAY_WAIT = 400 * MS };
 
 enum member_state {
     MEMBER_GONE,      /* not in the group */
@@ -30,6 +30,8 @@ struct member {
     bool fetches[SHARDS_MAX];
     uint64_t next[INPUT_TOPICS + 1][SHARDS_MAX];
     struct record taken[TAKE_MAX];
+    size_t given, given_ends; /* by the last poll: of `taken` and of `ends` */
+    size_t kept, kept_ends;   /* and are to be given again */
     uint32_t told[SHARDS_MAX];
     struct input_end ends[INPUT_TOPICS * SHARDS_MAX];
     uint64_t told_end[INPUT_TOPICS + 1][SHARDS_MAX]; /* and one: 0 is none */
@@ -217,6 +219,7 @@ void group_join(unsigned lane) {
     member->up = true;
     member->was_assigned = member->revoked = false;
     memset(member->fetches, 0, sizeof member->fetches);
+    member->kept = member->kept_ends = 0;
     member->last_seen = world.now;
     /* A static member that comes back in time has its shards back; during a rebalance it joins. */
     if (member->state == MEMBER_GONE) return;
@@ -314,9 +317,10 @@ static bool tell_outside(struct member *member, struct input_event *event) {
     return false;
 }
 
-/* Some of what is there, in the order of each partition. */
+/* What is kept, then some of what is there, in the order of each partition. */
 static size_t take_records(struct member *member, size_t limit) {
-    size_t count = 0, room = 1 + random_below(&world.group, TAKE_MAX);
+    size_t count = member->kept, most = random_chance(&world.group, 50) ? TAKE_MAX : CROWD_MAX;
+    size_t room = 1 + random_below(&world.group, most);
     if (room > limit) room = limit;
     uint32_t first = (uint32_t)random_below(&world.group, world.shard_count * 2);
     for (uint32_t i = 0; i < world.shard_count * 2 && count < room; i++) {
@@ -331,9 +335,10 @@ static size_t take_records(struct member *member, size_t limit) {
     return count;
 }
 
-/* Partitions whose end it has come to since it was last told. */
+/* What is kept, then partitions whose end it has come to since it was last told. */
 static size_t tell_ends(struct member *member) {
-    size_t count = 0;
+    size_t count = member->kept_ends;
+    if (random_chance(&world.group, 30)) return count;
     for (uint32_t shard = 0; shard < world.shard_count; shard++)
         for (enum input_topic topic = INPUT_BUILDS; topic <= INPUT_REQUESTS && member->fetches[shard]; topic++) {
             uint64_t next = member->next[topic][shard];
@@ -361,22 +366,31 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     if (armed_fails(fault))
         return fault->kind == ARMED_FATAL ? error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed")
                                           : unavailable(error);
-    if (!has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
+    if (!member->kept && !has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
     if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
-    if (!tell_group(lane, member, ret_event) && !tell_outside(member, ret_event)) {
-        ret_event->record_count = take_records(member, limit);
+    if (tell_group(lane, member, ret_event)) {
+        member->kept = member->kept_ends = 0;
+    } else if (!tell_outside(member, ret_event)) {
+        member->given = ret_event->record_count = take_records(member, limit);
         ret_event->ends = member->ends;
-        ret_event->end_count = random_chance(&world.group, 70) ? tell_ends(member) : 0;
+        member->given_ends = ret_event->end_count = tell_ends(member);
     }
-    for (size_t i = 0; i < ret_event->record_count && tracing(); i++)
+    for (size_t i = member->kept; i < ret_event->record_count && tracing(); i++)
         trace("lane%u polls %s %u/%llu", lane->number, topic_text(member->taken[i].topic), member->taken[i].shard,
               (unsigned long long)member->taken[i].offset);
     op_end(lane, OP_POLL, fault);
     return 0;
 }
 
-static void sim_free_records(struct input *input) { (void)input; }
+static void sim_free_records(struct input *input) { self(input)->kept = self(input)->kept_ends = 0; }
+
+static void sim_keep_records(struct input *input) {
+    struct member *member = self(input);
+    member->kept = member->given;
+    member->kept_ends = member->given_ends;
+    trace("lane%u waits for more than %zu records", lane_of(input)->number, member->kept);
+}
 
 static int sim_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
     struct sim_lane *lane = lane_of(input);
@@ -385,6 +399,7 @@ static int sim_assign(struct input *input, const struct input_position *position
     if ((member->revoked && count) || armed_fails(fault))
         return error_set(error, ERROR_UNAVAILABLE, "kafka-error", "the group took all shards back; assign none first");
     memset(member->fetches, 0, sizeof member->fetches);
+    member->kept = member->kept_ends = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t shard = positions[i].shard;
         member->fetches[shard] = true;
@@ -414,6 +429,7 @@ const struct input_operations sim_input_operations = {.partitions = sim_partitio
                                                       .known_end = sim_known_end,
                                                       .poll = sim_poll,
                                                       .free_records = sim_free_records,
+                                                      .keep_records = sim_keep_records,
                                                       .assign = sim_assign,
                                                       .report = sim_report,
                                                       .free = sim_free};

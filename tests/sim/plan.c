@@ -53,9 +53,9 @@ static const micros MINUTE = 60 * (micros)SECOND, DAY = 24 * 60 * 60 * (micros)S
 static const struct {
     enum fault_kind kind;
     unsigned weight;
-} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 60},      {FAULT_STORM, 130},      {FAULT_LATE_END, 100},
+} weights[] = {{FAULT_ARMED, 460},         {FAULT_THROW_OUT, 100},     {FAULT_STORM, 130},      {FAULT_LATE_END, 100},
                {FAULT_CRASH, 90},          {FAULT_PAUSE, 70},          {FAULT_END, 30},         {FAULT_REBALANCE, 70},
-               {FAULT_DATABASE_AWAY, 40},  {FAULT_DATABASE_OLDER, 16}, {FAULT_BROKER_AWAY, 30}, {FAULT_LEADER, 60},
+               {FAULT_DATABASE_AWAY, 40},  {FAULT_DATABASE_OLDER, 24}, {FAULT_BROKER_AWAY, 30}, {FAULT_LEADER, 60},
                {FAULT_CLOCK, 25},          {FAULT_POLICY, 45},         {FAULT_REGISTRY, 60},    {FAULT_RETENTION, 30},
                {FAULT_INPUT_RECREATED, 3}, {FAULT_INPUT_DELETED, 3}};
 
@@ -372,6 +372,8 @@ void plan_begin(void) {
             fault->time = until;
         }
         place(fault, fault->at, happen);
+        bool late = fault->kind == FAULT_ARMED && fault->op == OP_COMMIT && fault->armed == ARMED_LATER;
+        if (late && random_chance(&drawn, 60)) place(fault, fault->at, apply_policy); /* of a batch without rows, perhaps */
         if (fault->kind != FAULT_DATABASE_OLDER) continue;
         fault->time = random_between(&drawn, 2 * SECOND, 12 * SECOND);
         place(fault, fault->at - fault->time / 4, remember);

@@ -23,7 +23,7 @@ static struct {
     uint64_t now;
     struct input_event event; /* of the next poll */
     enum error_kind poll_fails, assign_fails, load_fails, brokers_fail;
-    unsigned polls, frees, assigns, looks, broker_looks, dues, reports, control_reads;
+    unsigned polls, frees, keeps, assigns, looks, broker_looks, dues, reports, control_reads;
     size_t assigned, reported; /* shards */
     size_t limit;              /* of the last poll */
     uint64_t first_position;
@@ -84,6 +84,8 @@ static int fake_poll(struct input *input, int wait_ms, size_t limit, size_t byte
 }
 
 static void fake_free_records(struct input *input) { (void)input, world.frees++; }
+
+static void fake_keep_records(struct input *input) { (void)input, world.keeps++; }
 
 static int fake_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
     (void)input;
@@ -229,6 +231,7 @@ static uint64_t fake_now(struct lane_clock *clock) { return (void)clock, world.n
 
 static const struct input_operations input_operations = {.poll = fake_poll,
                                                          .free_records = fake_free_records,
+                                                         .keep_records = fake_keep_records,
                                                          .assign = fake_assign,
                                                          .report = fake_report,
                                                          .bounds = fake_bounds,

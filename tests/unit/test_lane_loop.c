@@ -108,37 +108,100 @@ static void what_comes_while_the_publisher_is_busy_is_collected(void **state) {
     assert_int_equal(lane_collect_ms(lane), 0); /* the publisher is idle */
 }
 
-/* Real milliseconds that the next step takes with the publisher's reports there: it never waits for less than it should. */
-static uint64_t step_after_reports(void) {
+/* The next poll gives one record of each of these shards, behind what was taken. True when they are taken, false when they are
+ * kept. */
+static bool takes(uint32_t first, uint32_t second) {
+    static struct record records[2];
+    const unsigned before = world.frees + world.keeps, frees = world.frees;
+    for (int i = 0; i < 2; i++) records[i] = (struct record){.topic = INPUT_REQUESTS, .value = {"junk", 4}};
+    records[0].shard = first;
+    records[1].shard = second;
+    for (int i = 0; i < 2; i++)
+        if (records[i].shard < SHARDS) records[i].offset = lane->shards[records[i].shard].position[INPUT_REQUESTS];
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = records, .record_count = 2};
     publisher();
-    uint64_t began = monotonic_ms();
-    world.event = (struct input_event){.kind = INPUT_RECORDS};
     assert_true(lane_step(lane, 0));
-    assert_int_equal(lane->free_count, LANE_BATCHES);
-    return monotonic_ms() - began;
+    assert_int_equal(world.frees + world.keeps, before + 1);
+    return world.frees != frees;
+}
+
+/* A batch with so many records of either shard, and of none that is there. */
+static void take_batch_of(size_t of_first, size_t of_second, size_t of_none) {
+    static struct record records[100];
+    size_t count = of_first + of_second + of_none;
+    world.now += 100;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t shard = i < of_first ? 0 : i < of_first + of_second ? 1 : SHARDS;
+        uint64_t offset = shard < SHARDS ? lane->shards[shard].position[INPUT_REQUESTS] + (shard ? i - of_first : i) : i;
+        records[i] = (struct record){.topic = INPUT_REQUESTS, .shard = shard, .offset = offset, .value = {"junk", 4}};
+    }
+    world.event = (struct input_event){.kind = INPUT_RECORDS, .records = records, .record_count = count};
+    assert_true(lane_step(lane, 0));
+    assert_true(lane->next_due > world.now);
 }
 
 /* Where several come at once more will, and each handful would take a commit and a transaction, however idle the publisher is. */
 static void a_crowd_is_collected_past_reports(void **state) {
     (void)state;
-    static struct record records[4] = {{.topic = INPUT_REQUESTS, .offset = 10, .value = {"junk", 4}}};
     own_all();
-    for (int i = 1; i < 4; i++) records[i].shard = SHARDS; /* of one that is not there */
-    for (int round = 0; round < 3; round++) {
-        size_t count = round == 1 ? 4 : 3;
-        records[0].offset++;
-        world.now += 100;
-        world.event = (struct input_event){.kind = INPUT_RECORDS, .records = records, .record_count = count};
-        assert_true(lane_step(lane, 0));
-        assert_true(lane->next_due > world.now);
-        const int most = lane_collect_ms(lane);
-        assert_in_range(most, 5, 20);
-        assert_int_equal(lane->crowded, count == 4);
-        if (count == 4) assert_true(step_after_reports() >= (uint64_t)most - 1);
-        publisher();
-        (void)lane_hear(lane, 0);
-        assert_int_equal(lane_collect_ms(lane), 0);
-    }
+    take_batch_of(1, 0, 2);
+    assert_true(takes(SHARDS, 0)); /* three are no crowd */
+    take_batch_of(1, 0, 3);
+    const size_t commits = world.commits;
+    const int most = lane_collect_ms(lane);
+    assert_in_range(most, 5, 20);
+    assert_false(takes(SHARDS, 0));
+    world.now += (uint64_t)most - 1;
+    assert_false(takes(SHARDS, 0));
+    assert_int_equal(world.commits, commits);
+    world.now += 1;
+    assert_true(takes(SHARDS, 0));
+    assert_int_equal(world.commits, commits + 1);
+}
+
+/* Looking all the time would take the processor from who is waited for; real milliseconds, never fewer than they should be. */
+static void a_crowd_is_looked_at_from_time_to_time(void **state) {
+    (void)state;
+    own_all();
+    take_batch_of(4, 0, 0);
+    publisher();
+    assert_true(lane_hear(lane, 0));
+    uint64_t began = monotonic_ms();
+    assert_false(takes(0, 0));
+    assert_true(monotonic_ms() - began >= 2);
+}
+
+/* Who shares the lane and not the shard with a crowd does not wait for it. */
+static void a_neighbour_does_not_wait_for_a_crowd(void **state) {
+    (void)state;
+    own_all();
+    take_batch_of(4, 0, 3);
+    assert_false(takes(0, 0));
+    assert_true(takes(0, 1));
+    take_batch_of(4, 1, 0); /* it had one a moment ago */
+    assert_false(takes(0, 1));
+    take_batch_of(4, 0, 4); /* as many have come one by one: all are neighbours */
+    assert_false(takes(0, 1));
+    take_batch_of(3, 0, 0);
+    assert_true(takes(0, 0)); /* no crowd, and the publisher is idle */
+}
+
+static void a_crowd_waits_for_no_more_than_a_full_batch(void **state) {
+    (void)state;
+    own_all();
+    lane->options.batch_records = 2;
+    take_batch_of(4, 0, 0);
+    assert_int_equal(lane_collect_ms(lane), 0);
+    lane->collect_until = world.now + 10;
+    assert_int_equal(lane_collect_ms(lane), 10);
+    assert_true(takes(0, 0));
+    lane->options.batch_records = lane->batch_records = 10;
+    take_batch_of(4, 0, 0);
+    lane->next_due = 0;        /* a promotion was woken */
+    assert_false(takes(0, 0)); /* which this very step has done */
+    assert_true(lane->next_due > world.now);
+    world.registry_is_asked = true;
+    assert_true(takes(0, 0));
 }
 
 static void a_full_batch_is_not_waited_with(void **state) {
@@ -453,6 +516,9 @@ int main(void) {
         TEST(batches_grow_while_they_are_full),
         TEST(what_comes_while_the_publisher_is_busy_is_collected),
         TEST(a_crowd_is_collected_past_reports),
+        TEST(a_crowd_is_looked_at_from_time_to_time),
+        TEST(a_neighbour_does_not_wait_for_a_crowd),
+        TEST(a_crowd_waits_for_no_more_than_a_full_batch),
         TEST(a_full_batch_is_not_waited_with),
         TEST(the_group_waits_until_all_shards_are_let_go),
         TEST(a_lane_that_is_asked_to_end_releases_first),
