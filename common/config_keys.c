@@ -177,9 +177,9 @@ const struct config_key config_keys[] = {
      .standard = "500ms",
      .minimum = 10 * MILLISECOND,
      .maximum = 10 * SECOND,
-     .help =
-         "How long a batch waits for registries, and 10 ms for one that did not answer the last time; what is not answered by "
-         "then is asked again later."},
+     .help = "How long a batch waits for registries, and at most 10 ms for one that did not answer the last time; what is not "
+             "answered by "
+             "then is asked again later."},
     {.name = "registry.per-registry",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(registry.per_registry),

@@ -29,7 +29,7 @@ struct input_end {
 
 struct input_event {
     enum input_event_kind kind;
-    struct record *records; /* valid until the next `free_records` */
+    struct record *records; /* valid until the next `free_records` or `poll` */
     size_t record_count;
     const struct input_end *ends; /* of an INPUT_RECORDS: true once these records are processed; valid as long */
     size_t end_count;
@@ -60,8 +60,8 @@ struct input_operations {
     int (*poll)(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *ret_event, struct error *error);
     /* The records of the last `poll` are no longer needed. */
     void (*free_records)(struct input *input);
-    /* The next `poll` gives the records and ends of the last one again, before what has come since; it may do so in another place
-     * of memory. What the group has to say, and `assign`, drop them. */
+    /* The next `poll` gives the records and ends of the last one again, before what has come since, and in another place of
+     * memory. What the group has to say, `assign`, and a poll that fails drop them. */
     void (*keep_records)(struct input *input);
     /* Fetches exactly these shards from exactly these positions; whatever was fetched before and not polled is dropped. */
     int (*assign)(struct input *input, const struct input_position *positions, size_t count, struct error *error);

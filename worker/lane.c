@@ -277,30 +277,32 @@ static void note_crowd(struct lane *lane, const struct input_event *event) {
     lane->lopsided = of_crowds * 2 > event->record_count;
 }
 
-/* A record of a shard that has no part in the crowd of others. */
+/* A record of a shard that had none in that batch. */
 static bool has_neighbour(const struct lane *lane, const struct input_event *event) {
     for (size_t i = 0; i < event->record_count; i++)
         if (event->records[i].shard < lane->options.shards && !lane->shards[event->records[i].shard].lately) return true;
     return false;
 }
 
-/* Records of a crowd wait for more, until it is time; but who has no part in it does not wait for it. Where all shards have a
- * little, all are neighbours, and each would have a commit and a transaction of its own. */
-static bool wait_for_more(const struct lane *lane, const struct input_event *event) {
-    if (!event->record_count || !lane->crowded || !lane_collect_ms(lane)) return false;
-    return !lane->lopsided || !has_neighbour(lane, event);
+/* Until it is time, a crowd waits for more; but its neighbours do not wait for it. Where all shards have a little, all are
+ * neighbours, and each would have a commit and a transaction of its own; so neither are two batches in a row hurried. */
+static bool is_hurried(const struct lane *lane, const struct input_event *event) {
+    return lane->lopsided && !lane->hurried && has_neighbour(lane, event);
 }
 
 static void take_records(struct lane *lane, const struct input_event *event, size_t limit) {
     struct input *input = lane->options.input;
     bool is_full = event->record_count + event->end_count >= limit;
-    if (!is_full && wait_for_more(lane, event)) {
+    bool is_early = !is_full && lane->crowded && lane_collect_ms(lane);
+    bool hurried = is_early && is_hurried(lane, event);
+    if (is_early && !hurried) {
         input->operations->keep_records(input);
         return;
     }
     if (is_full) lane->batch_records = limit * 2;
     lane->collect_until = is_full || !event->record_count ? 0 : lane_now_ms(lane) + COLLECT_MS;
-    note_crowd(lane, event);
+    lane->hurried = hurried;
+    if (!hurried) note_crowd(lane, event); /* so short a batch says nothing of it */
     if (event->record_count) process_records(lane, event->records, event->record_count);
     shard_pass(lane, event->ends, event->end_count);
     input->operations->free_records(input);
@@ -343,7 +345,7 @@ static void consume(struct lane *lane, int wait_ms) {
  * commit takes time from the transaction under way. The end of that one is a report, which is not waited past. But where records
  * come all the time, batches keep this distance, as long as no promotion was woken and no registry is asked: a commit and a
  * transaction for each handful take the processors from everybody, and the records are answered no sooner for it. What comes is
- * looked at meanwhile: see wait_for_more. */
+ * looked at meanwhile: see take_records. */
 int lane_collect_ms(const struct lane *lane) {
     uint64_t now = lane_now_ms(lane);
     bool idle = lane->free_count == LANE_BATCHES && !lane->crowded;
@@ -363,8 +365,9 @@ bool lane_hear(struct lane *lane, int wait_ms) {
 }
 
 static void hear_publisher(struct lane *lane) {
-    int wait_ms = lane->revoking || lane->ending ? 10 : lane_collect_ms(lane);
-    (void)lane_hear(lane, lane->crowded && wait_ms > GLANCE_MS ? GLANCE_MS : wait_ms);
+    int wait_ms = lane_collect_ms(lane);
+    if (lane->crowded && wait_ms > GLANCE_MS) wait_ms = GLANCE_MS;
+    (void)lane_hear(lane, lane->revoking || lane->ending ? 10 : wait_ms);
 }
 
 bool lane_step(struct lane *lane, int wait_ms) {

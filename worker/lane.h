@@ -67,7 +67,7 @@ struct lane_shard {
     uint64_t crash_position;
     unsigned crash_count;
     bool skipped;                 /* records that came while the noted one was ahead of them */
-    size_t lately;                /* records in the last batch that had any */
+    size_t lately;                /* records in the last batch that was not hurried */
     struct shard_batch *in_batch; /* while a batch is put together */
 };
 
@@ -94,6 +94,7 @@ struct lane {
     uint64_t collect_until; /* records that come before then may wait for more, while the publisher is busy or it is crowded */
     bool crowded;           /* the last batch had several records, and so will the next; */
     bool lopsided;          /* most of them were of shards that had several each */
+    bool hurried;           /* the last batch was taken before its time, as a neighbour of the crowd was in it */
     bool asking;            /* a registry is still asked */
     uint64_t next_look, next_due, next_report, next_settle; /* by the lane's clock, ms */
     instant store_now;                                      /* the store's clock when it was last read, */
@@ -113,7 +114,7 @@ int lane_main(const struct config *config, unsigned number, struct lane_metrics 
 
 /* Does what the publisher's reports ask for; waits up to `wait_ms` for one. False when there was none. */
 bool lane_hear(struct lane *lane, int wait_ms);
-/* How long the next records may be waited for without being looked for, for all of them to be one commit. */
+/* How long the next records may wait for more, for all of them to be one commit. */
 int lane_collect_ms(const struct lane *lane);
 /* One turn of the loop. False when the lane has ended: `lane->failed` says whether it should not have. */
 bool lane_step(struct lane *lane, int wait_ms);

@@ -138,8 +138,8 @@ static bool host_is_tried(const struct host *host, uint64_t now_ms) {
 }
 
 /* The first question of this call to it. All that a lane has to do waits for the call, so a registry that gave no answer in the
- * last one is waited for a moment only, until it answers in time again, and not at all while a request of an earlier call still
- * hangs. What needs longer lingers. */
+ * last one is waited for a moment only, until it answers in time again; while a request of an earlier call still hangs, only when
+ * its silence is to be counted: so one that is back is heard whatever else hangs. What needs longer lingers. */
 static void host_begin(struct client *client, struct host *host) {
     client->hosts_wanted++;
     host->wanted = true;
@@ -148,7 +148,8 @@ static void host_begin(struct client *client, struct host *host) {
     host->in_doubt = host->breaker.failures > 0;
     bool first_try = host_is_tried(host, client->began_ms) && host->tried_ms != host->breaker.until_ms;
     if (first_try) host->tried_ms = host->breaker.until_ms;
-    int most = host->running ? 0 : DOUBT_MS;
+    bool counts = client->began_ms >= host->silent_since_ms + (uint64_t)client->wait_ms;
+    int most = host->running && !counts ? 0 : DOUBT_MS;
     host->patience_ms = host->in_doubt && client->wait_ms > most ? most : client->wait_ms;
     if (first_try || !host->in_doubt) host->silent_since_ms = client->began_ms;
 }
@@ -248,7 +249,8 @@ static void tell_time_is_up(struct client *client, struct lookup *lookup, uint64
     const struct host *host = lookup->host;
     char detail[FAILURE_TEXT + 600];
     if (host->in_doubt && !host->patience_ms)
-        (void)snprintf(detail, sizeof detail, "%s did not answer the last time (%s), nor since", host->name, host->failure);
+        (void)snprintf(detail, sizeof detail, "%s did not answer the last time (%s), nor in time since", host->name,
+                       host->failure);
     else if (host->in_doubt)
         (void)snprintf(detail, sizeof detail, "%s did not answer the last time (%s), nor within %d ms now", host->name,
                        host->failure, host->patience_ms);

@@ -263,7 +263,7 @@ static void a_registry_that_did_not_answer_is_waited_for_less(void **state) {
     struct registry_question again = ask_within(client, fake.host, "dead/app", 5000);
     assert_in_range(clock_ms() - began, 0, 2000);
     assert_int_equal(again.answer, REGISTRY_UNREACHABLE);
-    assert_true(says(&again, "did not answer the last time (no answer within 1500 ms), nor since"));
+    assert_true(says(&again, "did not answer the last time (no answer within 1500 ms), nor in time since"));
     /* Another one has its time, and is not told anything else for being asked beside it. */
     questions[0] = question_for(fake.host, "dead/app", DIGEST_A);
     questions[1] = question_for(fake.by_name, "slow/beside", DIGEST_A);
@@ -284,7 +284,7 @@ static void a_registry_in_doubt_has_a_moment_if_nothing_hangs(void **state) {
     question = ask_within(client, fake.host, "dead/app", 5000);
     assert_true(says(&question, "), nor within 10 ms now"));
     question = ask_within(client, fake.host, "dead/app", 5000);
-    assert_true(says(&question, "), nor since"));
+    assert_true(says(&question, "), nor in time since"));
     /* What is asked while another question hangs is heard after the call. */
     assert_int_equal(ask_within(client, fake.host, "good/beside-hanging", 5000).answer, REGISTRY_UNREACHABLE);
     for (int64_t until = clock_ms() + 5000; clock_ms() < until && !asked_for("good/beside-hanging");) {

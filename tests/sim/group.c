@@ -33,8 +33,8 @@ struct member {
     size_t given, given_ends; /* by the last poll: of `taken` and of `ends` */
     size_t kept, kept_ends;   /* and are to be given again */
     uint32_t told[SHARDS_MAX];
-    struct input_end ends[INPUT_TOPICS * SHARDS_MAX];
-    uint64_t told_end[INPUT_TOPICS + 1][SHARDS_MAX]; /* and one: 0 is none */
+    struct input_end ends[2 * INPUT_TOPICS * SHARDS_MAX]; /* fewer than a batch are kept, and all may come anew */
+    uint64_t told_end[INPUT_TOPICS + 1][SHARDS_MAX];      /* and one: 0 is none */
 };
 
 struct in_log in_logs[INPUT_TOPICS + 1][SHARDS_MAX];
@@ -363,11 +363,16 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     struct sim_lane *lane = lane_of(input);
     struct member *member = self(input);
     struct armed *fault = op_begin(lane, OP_POLL);
-    if (armed_fails(fault))
+    if (armed_fails(fault)) {
+        member->kept = member->kept_ends = 0;
         return fault->kind == ARMED_FATAL ? error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed")
                                           : unavailable(error);
+    }
     if (!member->kept && !has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
-    if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) return unavailable(error);
+    if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) {
+        member->kept = member->kept_ends = 0;
+        return unavailable(error);
+    }
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
     if (tell_group(lane, member, ret_event)) {
         member->kept = member->kept_ends = 0;

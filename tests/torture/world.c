@@ -108,7 +108,7 @@ static void end_life(void) {
     handoff_free(life.handoff);
     decoder_free(life.decoder);
     memset(&life, 0, sizeof life);
-    world.fetched_count = world.kept = 0;
+    world.fetched_count = 0;
 }
 
 /* As lane_main does it; false when the process has ended at once. */

@@ -109,7 +109,6 @@ struct world {
     bool pending_assignment, pending_revocation;
     struct input_position fetched[SHARDS];
     size_t fetched_count;
-    size_t given, kept; /* records of the last poll; and of those that are to be given again */
 
     struct results outputs[OUTPUT_TOPICS][SHARDS];
     struct writer writers[WRITERS_MAX];

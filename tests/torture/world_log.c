@@ -35,12 +35,12 @@ static bool is_slow(uint32_t shard, int topic) {
     return topic == (int)world.slow.topic && shard == world.slow.shard && world.now < world.slow.until;
 }
 
-/* What is kept, and up to `limit` records of the fetched shards. */
+/* At most `limit` records of the fetched shards. */
 static void fetch(size_t limit, struct input_event *event) {
     static struct record records[64];
     event->kind = INPUT_RECORDS;
     event->records = records;
-    event->record_count = world.kept;
+    event->record_count = 0;
     for (size_t i = 0; i < world.fetched_count; i++)
         for (int topic = INPUT_BUILDS; topic <= INPUT_REQUESTS; topic++) {
             struct input_position *at = &world.fetched[i];
@@ -49,7 +49,6 @@ static void fetch(size_t limit, struct input_event *event) {
             while (event->record_count < limit && at->position[topic] < from->count)
                 records[event->record_count++] = from->records[at->position[topic]++];
         }
-    world.given = event->record_count;
 }
 
 static int fake_poll(struct input *input, int wait_ms, size_t limit, size_t bytes, struct input_event *event,
@@ -60,7 +59,7 @@ static int fake_poll(struct input *input, int wait_ms, size_t limit, size_t byte
     if (world.pending_revocation) {
         world.pending_revocation = false;
         world.pending_assignment = true;
-        world.fetched_count = world.kept = 0;
+        world.fetched_count = 0;
         event->kind = INPUT_REVOKED;
     } else if (world.pending_assignment) {
         world.pending_assignment = false;
@@ -75,14 +74,11 @@ static int fake_poll(struct input *input, int wait_ms, size_t limit, size_t byte
     return -1;
 }
 
-static void fake_free_records(struct input *input) { (void)input, world.kept = 0; }
-
-static void fake_keep_records(struct input *input) { (void)input, world.kept = world.given; }
+static void fake_free_records(struct input *input) { (void)input; }
 
 static int fake_assign(struct input *input, const struct input_position *positions, size_t count, struct error *error) {
     (void)input;
     if (world_fails(DO_input_assign, false, error)) return -1;
-    world.kept = 0;
     if (count) memcpy(world.fetched, positions, count * sizeof *positions);
     world.fetched_count = count;
     return world_fails(DO_input_assign, true, error) ? -1 : 0;
@@ -97,7 +93,6 @@ static const struct input_operations input_operations = {.partitions = fake_part
                                                          .known_end = fake_known_end,
                                                          .poll = fake_poll,
                                                          .free_records = fake_free_records,
-                                                         .keep_records = fake_keep_records,
                                                          .assign = fake_assign,
                                                          .report = fake_report};
 struct input world_input = {&input_operations};
