@@ -178,8 +178,7 @@ const struct config_key config_keys[] = {
      .minimum = 10 * MILLISECOND,
      .maximum = 10 * SECOND,
      .help = "How long a batch waits for registries, and at most 10 ms for one that did not answer the last time; what is not "
-             "answered by "
-             "then is asked again later."},
+             "answered by then is asked again later."},
     {.name = "registry.per-registry",
      .kind = CONFIG_NUMBER,
      .offset = MEMBER(registry.per_registry),

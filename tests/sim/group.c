@@ -214,12 +214,14 @@ void group_begin(void) {
 
 void group_heal(void) { memset(leaderless_until, 0, sizeof leaderless_until); }
 
+static void drop_kept(struct member *member) { member->kept = member->kept_ends = 0; }
+
 void group_join(unsigned lane) {
     struct member *member = &members[lane];
     member->up = true;
     member->was_assigned = member->revoked = false;
     memset(member->fetches, 0, sizeof member->fetches);
-    member->kept = member->kept_ends = 0;
+    drop_kept(member);
     member->last_seen = world.now;
     /* A static member that comes back in time has its shards back; during a rebalance it joins. */
     if (member->state == MEMBER_GONE) return;
@@ -364,18 +366,18 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     struct member *member = self(input);
     struct armed *fault = op_begin(lane, OP_POLL);
     if (armed_fails(fault)) {
-        member->kept = member->kept_ends = 0;
+        drop_kept(member);
         return fault->kind == ARMED_FATAL ? error_set(error, ERROR_INTERNAL, "kafka-error", "the client has failed")
                                           : unavailable(error);
     }
     if (!member->kept && !has_something(member)) fleet_wait(member, (micros)wait_ms * MS);
     if (broker_is_away() && member->state != MEMBER_GONE && random_chance(&world.group, 30)) {
-        member->kept = member->kept_ends = 0;
+        drop_kept(member);
         return unavailable(error);
     }
     *ret_event = (struct input_event){.kind = INPUT_RECORDS, .records = member->taken};
     if (tell_group(lane, member, ret_event)) {
-        member->kept = member->kept_ends = 0;
+        drop_kept(member);
     } else if (!tell_outside(member, ret_event)) {
         member->given = ret_event->record_count = take_records(member, limit);
         ret_event->ends = member->ends;
@@ -388,7 +390,7 @@ static int sim_poll(struct input *input, int wait_ms, size_t limit, size_t bytes
     return 0;
 }
 
-static void sim_free_records(struct input *input) { self(input)->kept = self(input)->kept_ends = 0; }
+static void sim_free_records(struct input *input) { drop_kept(self(input)); }
 
 static void sim_keep_records(struct input *input) {
     struct member *member = self(input);
@@ -404,7 +406,7 @@ static int sim_assign(struct input *input, const struct input_position *position
     if ((member->revoked && count) || armed_fails(fault))
         return error_set(error, ERROR_UNAVAILABLE, "kafka-error", "the group took all shards back; assign none first");
     memset(member->fetches, 0, sizeof member->fetches);
-    member->kept = member->kept_ends = 0;
+    drop_kept(member);
     for (size_t i = 0; i < count; i++) {
         uint32_t shard = positions[i].shard;
         member->fetches[shard] = true;
